@@ -1,0 +1,44 @@
+"""`python -m neunets_engine`: one engine in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from neunets.errors import NeunetsError
+from neunets_engine.engine import EngineSettings, serve
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="neunets-engine", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="folder of everything that is kept")
+    parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")
+    parser.add_argument(
+        "--devices", default="", help="one device a slot, comma separated; by default one cpu a core"
+    )
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    devices = [name for name in arguments.devices.split(",") if name] or ["cpu"] * len(os.sched_getaffinity(0))
+    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices)
+    try:
+        asyncio.run(_run(settings))
+    except NeunetsError as error:
+        print(error.message, file=sys.stderr)
+        return 3
+    return 0
+
+
+async def _run(settings: EngineSettings) -> None:
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    await serve(settings, stop)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,97 @@
+"""The checks between a plugin's proposal and a worker: a candidate is admitted, or rejected with the reason."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from neunets.canonical import canonical_hash
+from neunets.cost import Cost, cost
+from neunets.errors import InvalidGraph
+from neunets.graph import Graph, Input
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.validate import validate
+from neunets.wire import graph_from_proto
+
+__all__ = ["Admitted", "Rules", "admit"]
+
+# Ranges of a recipe's numbers: field → (lowest, highest), both allowed.
+RECIPE_RANGES: Final[Mapping[str, tuple[float, float]]] = {
+    "epochs": (1e-3, 1e5),
+    "device_s": (0.1, 1e7),
+    "learning_rate": (1e-8, 1e3),
+    "momentum": (0.0, 0.9999),
+    "weight_decay": (0.0, 10.0),
+    "label_smoothing": (0.0, 0.9),
+    "batch_size": (1, 1 << 16),
+    "warmup": (0.0, 1.0),
+    "shift": (0, 64),
+}
+# No worker has more: a network beyond this is refused even without a bound of the user's.
+MOST_PARAMS: Final = 200_000_000
+MOST_ACTIVATION_BYTES: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What every network of a run has to keep."""
+
+    input: Input
+    classes: int
+    max_params: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A candidate that may be trained; `graph` in the engine's own spelling."""
+
+    graph: Graph
+    cost: Cost
+    digest: str
+
+
+def admit(
+    candidate: synthesizer_pb2.Candidate, rules: Rules, known: Mapping[str, str]
+) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
+    """Check a candidate. `known`: canonical hash → id of the candidates before it. Never raises."""
+    if not candidate.HasField("graph"):
+        return [_refusal("BAD_GRAPH", "graph", "a candidate needs a graph")]
+    recipe = _recipe_errors(candidate.recipe)
+    if recipe:
+        return recipe
+    try:
+        graph = graph_from_proto(candidate.graph)
+        validate(graph, classes=rules.classes, input=rules.input)
+        price = cost(graph)
+    except InvalidGraph as error:
+        return [_refusal("BAD_GRAPH", error.node, error.message)]
+    limit = MOST_PARAMS if rules.max_params is None else min(rules.max_params, MOST_PARAMS)
+    if price.params > limit:
+        return [_refusal("OVER_CONSTRAINT", "params", f"{price.params:,} parameters, at most {limit:,} are allowed")]
+    if price.activation_bytes > MOST_ACTIVATION_BYTES:
+        text = f"{price.activation_bytes:,} bytes of activations an example, at most {MOST_ACTIVATION_BYTES:,} are allowed"
+        return [_refusal("OVER_CONSTRAINT", "activation_bytes", text)]
+    digest = canonical_hash(graph)
+    if digest in known:
+        return [_refusal("DUPLICATE", "graph", f"the same network as candidate {known[digest]}")]
+    return Admitted(graph, price, digest)
+
+
+def _recipe_errors(recipe: synthesizer_pb2.Recipe) -> list[synthesizer_pb2.Diagnostic]:
+    errors = []
+    for field, (low, high) in RECIPE_RANGES.items():
+        if recipe.HasField(field):
+            value = float(getattr(recipe, field))
+            if not (math.isfinite(value) and low <= value <= high):
+                text = f"{value:g} is not within {low:g}..{high:g}"
+                errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", text))
+    if recipe.resume_trial:
+        errors.append(_refusal("BAD_RECIPE", "recipe.resume_trial", "continuations are not supported by this engine"))
+    return errors
+
+
+def _refusal(code: str, path: str, summary: str) -> synthesizer_pb2.Diagnostic:
+    severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
+    return synthesizer_pb2.Diagnostic(severity=severity, code=code, path=path[:256], summary=summary[:256])

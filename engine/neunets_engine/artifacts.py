@@ -1,0 +1,49 @@
+"""Content-addressed bytes behind an fsspec URL: a folder by default, `s3://bucket/prefix` in a team."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from typing import Final
+
+import fsspec
+
+from neunets.errors import InvalidRequest, NotFound
+from neunets.synthesizer.v1 import synthesizer_pb2
+
+__all__ = ["CHUNK_BYTES", "Artifacts"]
+
+CHUNK_BYTES: Final = 256 << 10
+
+
+class Artifacts:
+    """Weights, models and reports, each under its SHA-256."""
+
+    def __init__(self, url: str) -> None:
+        self._fs, self._root = fsspec.core.url_to_fs(url)
+        self._fs.makedirs(self._root, exist_ok=True)
+
+    def put(self, data: bytes, media_type: str) -> synthesizer_pb2.ArtifactRef:
+        """Keep `data`; the same bytes are kept once."""
+        digest = hashlib.sha256(data).hexdigest()
+        path = self._path(digest)
+        if not self._fs.exists(path):
+            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+            # Readers never see half a file: it gets its name once it is whole.
+            scratch = f"{path}.{os.getpid()}.part"
+            self._fs.pipe_file(scratch, data)
+            self._fs.mv(scratch, path)
+        return synthesizer_pb2.ArtifactRef(sha256=digest, size=len(data), media_type=media_type)
+
+    def get(self, sha256: str, offset: int = 0) -> bytes:
+        """Raises: InvalidRequest for what is no hash; NotFound for an unknown one."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise InvalidRequest("sha256", "64 lower case hexadecimal digits are needed")
+        try:
+            data: bytes = self._fs.cat_file(self._path(sha256), start=offset or None)
+        except FileNotFoundError:
+            raise NotFound(f"no artifact {sha256}") from None
+        return data
+
+    def _path(self, digest: str) -> str:
+        return f"{self._root}/{digest[:2]}/{digest}"

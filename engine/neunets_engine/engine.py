@@ -1,0 +1,148 @@
+"""One engine on one folder: store, plugins, workers and the service API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from neunets.errors import NotReady
+from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.status import AioStatusInterceptor
+from neunets.synthesizer.v1 import synthesizer_pb2_grpc
+from neunets.worker.v1 import worker_pb2_grpc
+from neunets_engine.artifacts import Artifacts
+from neunets_engine.clock import RunClock
+from neunets_engine.executor import LocalExecutor
+from neunets_engine.plugins import installed
+from neunets_engine.scheduler import Scheduler
+from neunets_engine.service.datasets import DatasetsService
+from neunets_engine.service.models import ModelsService
+from neunets_engine.service.runs import RunsService
+from neunets_engine.service.synthesizers import SynthesizersService
+from neunets_engine.service.trainer import TrainerService
+from neunets_engine.store import Store
+from neunets_engine.supervisor import Supervisor
+from neunets_engine.synthesis import Workplace
+
+__all__ = ["EngineSettings", "serve"]
+
+LOG: Final = logging.getLogger(__name__)
+EXPIRE_EVERY_S: Final = 1.0
+GRACE_S: Final = 2.0
+SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values())
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot."""
+
+    home: Path
+    listen: str
+    devices: Sequence[str]
+
+
+async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
+    """Run an engine until `stop` is set. Raises: NotReady if another engine works on the same folder."""
+    home = settings.home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with _only_engine(home):
+        store = Store(home / "store")
+        try:
+            await _serve(settings, store, await store.take_epoch(), stop)
+        finally:
+            store.close()
+
+
+async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
+    home = settings.home
+    artifacts = Artifacts(str(home / "artifacts"))
+    scheduler, clock = Scheduler(store), RunClock(store)
+    endpoint = f"unix:{home / 'host.sock'}"
+    executor = LocalExecutor(endpoint, settings.devices, home / "workers", scheduler.lost)
+    place = Workplace(store, artifacts, scheduler, clock, executor.slots)
+    supervisor = Supervisor(place, dict(installed()), home / "plugins", endpoint, epoch)
+
+    host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)
+    trainer = TrainerService(store, scheduler, artifacts, home / "datasets", lambda: executor.slots)
+    worker_pb2_grpc.add_TrainerServicer_to_server(trainer, host)
+    _bind(host, endpoint)
+
+    api = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
+    service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts), api)
+    service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
+    service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(supervisor), api)
+    healthy = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
+    reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
+    _bind(api, settings.listen)
+
+    def pids() -> list[int]:
+        return [os.getpid(), *executor.pids(), *supervisor.pids()]
+
+    await host.start()
+    executor.start()
+    background = [asyncio.create_task(clock.run(pids)), asyncio.create_task(_expire(scheduler, executor))]
+    for run_id in store.unfinished():
+        supervisor.start(run_id, interrupted=True)
+    await api.start()
+    for name in ("", *SERVICES):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+    LOG.info("epoch %d, %d slots, %s", epoch, executor.slots, settings.listen)
+    try:
+        await stop.wait()
+    finally:
+        await healthy.enter_graceful_shutdown()
+        await supervisor.close()
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await executor.stop()
+        await api.stop(GRACE_S)
+        await host.stop(0)
+
+
+async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
+    while True:
+        await asyncio.sleep(EXPIRE_EVERY_S)
+        before = set(scheduler.leases())
+        await scheduler.expire()
+        for worker in before - set(scheduler.leases()):
+            LOG.debug("lease of %s has ended", worker)
+
+
+def _bind(server: grpc.aio.Server, address: str) -> None:
+    """Raises: NotReady where the address cannot be had."""
+    if address.startswith("unix:"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(address.removeprefix("unix:")).unlink()
+    try:
+        bound = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise NotReady(f"cannot listen on {address}: {error}") from error
+    if not bound and not address.startswith("unix:"):
+        raise NotReady(f"cannot listen on {address}: is the port taken?")
+
+
+@contextmanager
+def _only_engine(home: Path) -> Iterator[None]:
+    """Holds the folder's lock; the kernel frees it with the process, however that ends."""
+    with (home / "engine.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise NotReady(f"another engine works on {home}: stop it, or choose another --home") from None
+        yield

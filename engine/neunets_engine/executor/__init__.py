@@ -1,0 +1,5 @@
+"""Executors start and supervise trainer workers; every worker speaks the same protocol."""
+
+from neunets_engine.executor.local import LocalExecutor
+
+__all__ = ["LocalExecutor"]

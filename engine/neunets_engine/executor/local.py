@@ -1,0 +1,92 @@
+"""Trainer workers as child processes of the engine: one slot each, started again when they end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+__all__ = ["LocalExecutor"]
+
+# The first wait before a worker that ended is started again; doubled at each end within a minute.
+FIRST_DELAY_S: Final = 0.2
+LONGEST_DELAY_S: Final = 30.0
+LOG: Final = logging.getLogger(__name__)
+
+
+class LocalExecutor:
+    """Starts and supervises the workers of this machine; the trials are the scheduler's."""
+
+    def __init__(
+        self, endpoint: str, devices: Sequence[str], logs: Path, lost: Callable[[str, str], Awaitable[None]]
+    ) -> None:
+        """`devices`: one entry a slot ("cpu", "cuda:0"); `lost(worker, why)` is called when a worker has ended."""
+        self._endpoint = endpoint
+        self._devices = tuple(devices)
+        self._logs = logs
+        self._lost = lost
+        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def slots(self) -> int:
+        return len(self._devices)
+
+    def pids(self) -> list[int]:
+        return [process.pid for process in self._processes.values() if process.returncode is None]
+
+    def start(self) -> None:
+        self._logs.mkdir(parents=True, exist_ok=True)
+        for number, device in enumerate(self._devices):
+            self._tasks.append(asyncio.create_task(self._supervise(f"slot{number}", device)))
+
+    def kill(self, worker: str) -> None:
+        """Kill a worker that hangs; it is started again."""
+        process = self._processes.get(worker)
+        if process is not None and process.returncode is None:
+            process.kill()
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for process in self._processes.values():
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+    async def _supervise(self, worker: str, device: str) -> None:
+        delay_s = FIRST_DELAY_S
+        loop = asyncio.get_running_loop()
+        while True:
+            started = loop.time()
+            code = await self._run(worker, device)
+            if loop.time() - started > 60.0:
+                delay_s = FIRST_DELAY_S
+            LOG.warning("worker %s ended with %d", worker, code)
+            await self._lost(worker, f"worker {worker} ended with exit code {code}; see {self._logs / worker}.log")
+            await asyncio.sleep(delay_s)
+            delay_s = min(2 * delay_s, LONGEST_DELAY_S)
+
+    async def _run(self, worker: str, device: str) -> int:
+        environment = {
+            **os.environ,
+            # Spinning OpenMP threads cost a 2-thread step 13 times its duration as soon as a core is shared.
+            "OMP_WAIT_POLICY": "PASSIVE",
+            # Large blocks are kept, not given back to the kernel at each step: 13 % of a training step.
+            "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+            "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+            "NEUNETS_PARENT_DEATH": "1",
+        }
+        command = [sys.executable, "-m", "neunets_trainer", "--engine", self._endpoint]
+        command += ["--worker", worker, "--device", device]
+        with (self._logs / f"{worker}.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+        self._processes[worker] = process
+        return await process.wait()

@@ -1,0 +1,29 @@
+"""The synthesizers that are installed here: entry points of the group `neunets.synthesizers`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Final
+
+__all__ = ["GROUP", "Manifest", "installed"]
+
+GROUP: Final = "neunets.synthesizers"
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """How a synthesizer is started."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+def installed() -> Mapping[str, Manifest]:
+    """Name → manifest. An entry point names a module, which is run with this interpreter (`python -m module`)."""
+    return {
+        point.name: Manifest(point.name, (sys.executable, "-m", point.value.partition(":")[0]))
+        for point in entry_points(group=GROUP)
+    }

@@ -1,0 +1,113 @@
+"""What the engine serves to plugins: registration by a launch token, leases, cost and validity of graphs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import grpc
+
+from neunets.cost import cost
+from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
+from neunets.validate import validate
+from neunets.wire import graph_from_proto
+from neunets_engine.admission import Rules, admit
+
+__all__ = ["LEASE_S", "PROTOCOL_MAJOR", "PluginHost", "Registration"]
+
+PROTOCOL_MAJOR: Final = 1
+LEASE_S: Final = 30.0
+TOKEN_LIFE_S: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What a plugin said of itself."""
+
+    plugin: str
+    endpoint: str
+    description: synthesizer_pb2.DescribeResponse
+
+
+@dataclass(slots=True)
+class _Token:
+    plugin: str
+    expires: float
+    registered: asyncio.Future[Registration]
+
+
+class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
+    """The servicer; `rules(run)` gives the rules of an open run, for ValidateGraph."""
+
+    def __init__(self, rules: Callable[[str], Rules], monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._rules = rules
+        self._monotonic = monotonic
+        self._tokens: dict[str, _Token] = {}
+        self._renewed: dict[str, float] = {}
+
+    def issue(self, plugin: str) -> tuple[str, asyncio.Future[Registration]]:
+        """A single-use token for a plugin that is being launched, and the future of its registration."""
+        token = secrets.token_urlsafe(32)
+        registered: asyncio.Future[Registration] = asyncio.get_running_loop().create_future()
+        self._tokens[token] = _Token(plugin, self._monotonic() + TOKEN_LIFE_S, registered)
+        return token, registered
+
+    def revoke(self, plugin: str) -> None:
+        self._tokens = {token: entry for token, entry in self._tokens.items() if entry.plugin != plugin}
+
+    async def Register(  # noqa: N802
+        self, request: synthesizer_pb2.RegisterRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.RegisterResponse:
+        entry = self._tokens.get(request.token)
+        if entry is None or entry.expires < self._monotonic():
+            raise Unauthenticated("unknown or expired launch token: a plugin is started by the engine")
+        if PROTOCOL_MAJOR not in request.protocol_majors:
+            majors = list(request.protocol_majors)
+            raise InvalidRequest("protocol_majors", f"{majors}: this engine speaks {PROTOCOL_MAJOR}")
+        if not request.endpoint.startswith("unix:"):
+            raise InvalidRequest("endpoint", f"{request.endpoint!r}: a launched plugin serves a unix socket")
+        registration = Registration(entry.plugin, request.endpoint, request.self)
+        if entry.registered.done():
+            if entry.registered.result().endpoint != request.endpoint:
+                raise Unauthenticated("the launch token was used already")
+        else:
+            entry.registered.set_result(registration)
+        self._renewed[entry.plugin] = self._monotonic()
+        response = synthesizer_pb2.RegisterResponse(plugin=entry.plugin, protocol_major=PROTOCOL_MAJOR)
+        response.lease.FromMilliseconds(int(1000 * LEASE_S))
+        return response
+
+    async def Renew(  # noqa: N802
+        self, request: synthesizer_pb2.RenewRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.RenewResponse:
+        if request.plugin not in self._renewed:
+            raise NotFound(f"no plugin {request.plugin!r} is registered")
+        self._renewed[request.plugin] = self._monotonic()
+        response = synthesizer_pb2.RenewResponse()
+        response.lease.FromMilliseconds(int(1000 * LEASE_S))
+        return response
+
+    async def EstimateCost(  # noqa: N802
+        self, request: synthesizer_pb2.EstimateCostRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.EstimateCostResponse:
+        try:
+            graph = graph_from_proto(request.graph)
+            validate(graph)
+        except InvalidGraph as error:
+            raise InvalidRequest("graph", error.message) from error
+        price = cost(graph)
+        return synthesizer_pb2.EstimateCostResponse(
+            params=price.params, flops=price.flops, activation_bytes=price.activation_bytes
+        )
+
+    async def ValidateGraph(  # noqa: N802
+        self, request: synthesizer_pb2.ValidateGraphRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.ValidateGraphResponse:
+        answer = admit(synthesizer_pb2.Candidate(graph=request.graph), self._rules(request.run), {})
+        diagnostics = answer if isinstance(answer, list) else []
+        return synthesizer_pb2.ValidateGraphResponse(diagnostics=diagnostics)

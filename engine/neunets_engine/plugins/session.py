@@ -1,0 +1,217 @@
+"""One run's conversation with its plugin: every call is retried by the contract's table until it is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from neunets.errors import (
+    BadCheckpoint,
+    Busy,
+    CallInFlight,
+    DeadlineExceeded,
+    NeunetsError,
+    NotReady,
+    PluginFault,
+    PluginUnavailable,
+    RunNotOpen,
+    SequenceGap,
+)
+from neunets.status import rpc_error
+from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
+from neunets_engine.plugins.process import Plugin
+
+__all__ = ["PluginSession"]
+
+OPEN_DEADLINE_S: Final = 60.0
+INGEST_DEADLINE_S: Final = 30.0
+ASSESS_DEADLINE_S: Final = 10.0
+CLOSE_DEADLINE_S: Final = 10.0
+PROPOSE_DEADLINE_S: Final = 60.0
+# Times that one batch of events may be refused before it is the plugin's fault.
+REFUSALS: Final = 5
+BACK_OFF_S: Final = 0.2
+# Attempts of a call whose plugin answers with an internal error, before it counts as a fault.
+INTERNAL_TRIES: Final = 3
+
+Answer = TypeVar("Answer", bound=Message)
+Call = Callable[[synthesizer_pb2_grpc.SynthesizerAsyncStub, float], Awaitable[Answer]]
+
+
+class PluginSession:
+    """Opens a run in the plugin, again after each of the plugin's restarts, and keeps it fed with the run's events."""
+
+    def __init__(
+        self,
+        plugin: Plugin,
+        opening: synthesizer_pb2.OpenRequest,
+        events: Callable[[int], list[synthesizer_pb2.Event]],
+    ) -> None:
+        """`opening.call` names run and epoch; `events(after)` reads at most 500 of the run's log."""
+        self._plugin = plugin
+        self._opening = opening
+        self._events = events
+        self._incarnation = -1
+        self._applied = 0
+
+    async def check(self) -> None:
+        """Ask the plugin whether it could work on this problem, without opening anything."""
+        request = synthesizer_pb2.OpenRequest()
+        request.CopyFrom(self._opening)
+        request.validate_only = True
+        await self._call(lambda stub, s: stub.Open(request, timeout=s), OPEN_DEADLINE_S, run_scoped=False)
+
+    async def ingest(self) -> None:
+        """Second operation: everything in the run's log that the plugin has not seen; opens the run where it is not."""
+        refusals = 0
+        while True:
+            await self._ensure_open()
+            incarnation = self._incarnation
+            events = self._events(self._applied)
+            if not events:
+                return
+            request = synthesizer_pb2.IngestRequest(call=self._header(), events=events)
+            try:
+                answer = await self._call(partial(_send_events, request), INGEST_DEADLINE_S, run_scoped=False)
+            except (RunNotOpen, SequenceGap) as error:
+                refusals += 1
+                if refusals >= REFUSALS:
+                    self._plugin.fault(f"Ingest is refused again and again: {error.message}")
+                    await self._plugin.end()
+                continue
+            if answer.applied_seq != events[-1].seq:
+                self._plugin.fault(f"Ingest acknowledged event {answer.applied_seq}, the last one was {events[-1].seq}")
+            if incarnation == self._plugin.incarnation:
+                self._applied = events[-1].seq
+
+    async def propose(
+        self, request_id: str, want: int, free_slots: int, budget: synthesizer_pb2.Budget
+    ) -> synthesizer_pb2.ProposeResponse:
+        """First operation. Raises: PluginFault on an answer without outcome, and the plugin's own refusals."""
+
+        def ask(
+            stub: synthesizer_pb2_grpc.SynthesizerAsyncStub, deadline_s: float
+        ) -> Awaitable[synthesizer_pb2.ProposeResponse]:
+            request = synthesizer_pb2.ProposeRequest(
+                call=self._header(request_id), want=want, free_slots=free_slots, budget=budget
+            )
+            return stub.Propose(request, timeout=deadline_s)
+
+        answer = await self._call(ask, PROPOSE_DEADLINE_S)
+        if answer.WhichOneof("outcome") is None:
+            self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
+            raise PluginFault(f"{self._plugin.manifest.name} answered Propose with nothing: it must say what it wants")
+        return answer
+
+    async def ingest(self) -> None:
+        """Second operation: everything in the run's log that the plugin has not seen."""
+        await self._ingest()
+
+    async def assess(
+        self, budget: synthesizer_pb2.Budget, running: list[str]
+    ) -> synthesizer_pb2.AssessResponse | None:
+        """Third operation; None where the plugin gives no verdict in time."""
+
+        def ask(
+            stub: synthesizer_pb2_grpc.SynthesizerAsyncStub, deadline_s: float
+        ) -> Awaitable[synthesizer_pb2.AssessResponse]:
+            request = synthesizer_pb2.AssessRequest(call=self._header(), budget=budget, running_trials=running)
+            return stub.Assess(request, timeout=deadline_s)
+
+        try:
+            return await self._call(ask, ASSESS_DEADLINE_S)
+        except DeadlineExceeded:
+            return None
+
+    async def close(self, reason: str) -> None:
+        """Tell the plugin that the run is over; a plugin that is gone need not know."""
+        if self._incarnation != self._plugin.incarnation or self._plugin.pid() is None:
+            return
+        request = synthesizer_pb2.CloseRequest(call=self._header(), reason=reason)
+        try:
+            stub = synthesizer_pb2_grpc.SynthesizerStub(await self._plugin.channel())
+            await stub.Close(request, timeout=CLOSE_DEADLINE_S)
+        except (grpc.aio.AioRpcError, NeunetsError):
+            return
+
+    async def _ensure_open(self) -> None:
+        """Open the run where the plugin's process is new, and replay what it has to know."""
+        while True:
+            await self._plugin.channel()
+            if self._incarnation == self._plugin.incarnation:
+                return
+            incarnation = self._plugin.incarnation
+            try:
+                opened = await self._call(
+                    lambda stub, s: stub.Open(self._opening, timeout=s), OPEN_DEADLINE_S, run_scoped=False
+                )
+            except BadCheckpoint:
+                self._opening.ClearField("checkpoint")
+                continue
+            self._applied = opened.applied_seq
+            self._incarnation = incarnation
+
+    async def _call(self, call: Call[Answer], deadline_s: float, run_scoped: bool = True) -> Answer:
+        """Repeat `call` by the contract's table of errors. `run_scoped`: it needs a run that is open and up to date."""
+        internal = 0
+        late = False
+        while True:
+            if run_scoped:
+                await self.ingest()
+            stub = synthesizer_pb2_grpc.SynthesizerStub(await self._plugin.channel())
+            self._plugin.calls_in_flight += 1
+            try:
+                answer: Answer = await call(stub, deadline_s)
+                self._plugin.progressed()
+                return answer
+            except grpc.aio.AioRpcError as raw:
+                error = rpc_error(raw)
+            finally:
+                self._plugin.calls_in_flight -= 1
+            match error:
+                case PluginUnavailable():
+                    self._plugin.fault(f"connection lost: {error.message}")
+                    await self._plugin.end()
+                case RunNotOpen():
+                    self._incarnation = -1
+                    if not run_scoped:
+                        raise error
+                case SequenceGap(applied_seq=applied):
+                    self._applied = applied
+                    if not run_scoped:
+                        raise error
+                case CallInFlight() | NotReady() | Busy():
+                    await asyncio.sleep(BACK_OFF_S)
+                case DeadlineExceeded() if not late:
+                    late, deadline_s = True, 2 * deadline_s
+                case DeadlineExceeded():
+                    self._plugin.fault(f"no answer within {deadline_s:g} s")
+                    await self._plugin.end()
+                    raise error
+                case PluginFault():
+                    internal += 1
+                    if internal >= INTERNAL_TRIES:
+                        self._plugin.fault(error.message)
+                        await self._plugin.end()
+                        internal = 0
+                case _:
+                    raise error
+
+    def _header(self, request_id: str = "") -> synthesizer_pb2.Call:
+        call = synthesizer_pb2.Call()
+        call.CopyFrom(self._opening.call)
+        call.request_id = request_id or str(uuid.uuid4())
+        call.log_seq = self._applied
+        return call
+
+
+def _send_events(
+    request: synthesizer_pb2.IngestRequest, stub: synthesizer_pb2_grpc.SynthesizerAsyncStub, deadline_s: float
+) -> Awaitable[synthesizer_pb2.IngestResponse]:
+    return stub.Ingest(request, timeout=deadline_s)

@@ -1,0 +1,90 @@
+"""`service.v1.Models`: the trained networks of a run and their files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from neunets.errors import IllegalTransition, InvalidRequest, NotFound
+from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.store.v1 import store_pb2
+from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
+from neunets_engine.service.names import model_name, run_id_of, trial_of
+from neunets_engine.service.runs import page_bounds, page_token
+from neunets_engine.store import Store
+
+__all__ = ["ModelsService"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ModelsService(service_pb2_grpc.ModelsServicer):
+    def __init__(self, store: Store, artifacts: Artifacts) -> None:
+        self._store = store
+        self._artifacts = artifacts
+
+    async def List(  # noqa: N802
+        self, request: service_pb2.ListModelsRequest, context: Context
+    ) -> service_pb2.ListModelsResponse:
+        count, after = page_bounds(request.page_size, request.page_token)
+        trials = [trial for trial in self._store.trials(run_id_of(request.parent)) if trial.trial > after]
+        more = page_token(trials[count - 1].trial) if len(trials) > count else ""
+        return service_pb2.ListModelsResponse(models=map(_model, trials[:count]), next_page_token=more)
+
+    async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:  # noqa: N802
+        return _model(self._store.trial(*trial_of(request.name)))
+
+    async def Metrics(  # noqa: N802
+        self, request: service_pb2.ModelMetricsRequest, context: Context
+    ) -> service_pb2.ModelMetricsResponse:
+        run_id, trial = trial_of(request.name)
+        self._store.trial(run_id, trial)
+        return service_pb2.ModelMetricsResponse(measured=self._store.metrics(run_id, trial))
+
+    async def Export(  # noqa: N802
+        self, request: service_pb2.ExportModelRequest, context: Context
+    ) -> service_pb2.ExportModelResponse:
+        return service_pb2.ExportModelResponse(model=_model(self._exported(request.name)))
+
+    async def Download(  # noqa: N802
+        self, request: service_pb2.DownloadRequest, context: Context
+    ) -> AsyncIterator[service_pb2.DownloadResponse]:
+        trial = self._exported(request.name)
+        refs = {artifact.file: artifact.ref for artifact in trial.artifacts}
+        if request.file not in refs:
+            raise NotFound(f"{request.name} has no file {request.file!r}: it has {', '.join(sorted(refs))}")
+        if request.offset > refs[request.file].size:
+            raise InvalidRequest("offset", f"{request.offset} lies beyond the file's {refs[request.file].size} bytes")
+        data = self._artifacts.get(refs[request.file].sha256, request.offset)
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield service_pb2.DownloadResponse(data=data[start : start + CHUNK_BYTES])
+
+    def _exported(self, name: str) -> store_pb2.TrialRecord:
+        trial = self._store.trial(*trial_of(name))
+        if not trial.artifacts:
+            best = self._store.run(trial.run).run.model
+            hint = f"the run's exported model is {best}" if best else "the run has not come to its export yet"
+            raise IllegalTransition(f"{name} is not exported: {hint}", state="NOT_EXPORTED")
+        return trial
+
+
+def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
+    model = service_pb2.Model(
+        name=model_name(trial.run, trial.trial),
+        trial=trial.trial,
+        candidate=trial.candidate,
+        state=trial.state,
+        graph=trial.graph,
+        recipe=trial.recipe,
+        params=trial.params,
+        flops=trial.flops,
+        rationale=trial.rationale,
+        final=bool(trial.final_of),
+        artifacts=trial.artifacts,
+        figures=trial.figures,
+    )
+    if trial.HasField("result"):
+        model.result.CopyFrom(trial.result)
+    return model

@@ -1,0 +1,167 @@
+"""`worker.v1.Trainer`: leases, heartbeats, reports, results and artifacts of the workers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import grpc
+
+from neunets.errors import InvalidRequest
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
+from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
+from neunets_engine.scheduler import LEASE_S, Scheduler
+from neunets_engine.store import Store
+
+__all__ = ["TrainerService"]
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Request = worker_pb2.CompleteRequest
+LONGEST_WAIT_S: Final = 30.0
+# A job that has not ended by then hangs: this many times its seconds, and as much again for start and evaluation.
+DEADLINE_FACTOR: Final = 2.0
+DEADLINE_EXTRA_S: Final = 60.0
+# Where a recipe counts epochs, a network that is this slow is not waited for.
+EPOCHS_DEADLINE_S: Final = 24 * 3600.0
+LARGEST_ARTIFACT: Final = 2 << 30
+
+STATES: Final = {
+    Request.OUTCOME_SUCCEEDED: synthesizer_pb2.TrialEnded.STATE_SUCCEEDED,
+    Request.OUTCOME_STOPPED: synthesizer_pb2.TrialEnded.STATE_STOPPED,
+    Request.OUTCOME_OUT_OF_MEMORY: synthesizer_pb2.TrialEnded.STATE_INFEASIBLE,
+    Request.OUTCOME_NOT_A_NUMBER: synthesizer_pb2.TrialEnded.STATE_INFEASIBLE,
+    Request.OUTCOME_TIMED_OUT: synthesizer_pb2.TrialEnded.STATE_FAILED,
+    Request.OUTCOME_FAILED: synthesizer_pb2.TrialEnded.STATE_FAILED,
+}
+
+
+class TrainerService(worker_pb2_grpc.TrainerServicer):
+    def __init__(
+        self,
+        store: Store,
+        scheduler: Scheduler,
+        artifacts: Artifacts,
+        datasets: Path,
+        slots: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._scheduler = scheduler
+        self._artifacts = artifacts
+        self._datasets = datasets
+        self._slots = slots
+
+    async def Lease(  # noqa: N802
+        self, request: worker_pb2.LeaseRequest, context: Context
+    ) -> worker_pb2.LeaseResponse:
+        if not request.worker:
+            raise InvalidRequest("worker", "a worker needs a name")
+        wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
+        trial = await self._scheduler.lease(request.worker, request.device, wait_s)
+        return worker_pb2.LeaseResponse(job=None if trial is None else self._job(trial))
+
+    async def Heartbeat(  # noqa: N802
+        self, request: worker_pb2.HeartbeatRequest, context: Context
+    ) -> worker_pb2.HeartbeatResponse:
+        order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
+        return worker_pb2.HeartbeatResponse(order=order)
+
+    async def Report(  # noqa: N802
+        self, request: worker_pb2.ReportRequest, context: Context
+    ) -> worker_pb2.ReportResponse:
+        run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
+        if run_id is None:
+            return worker_pb2.ReportResponse(order=worker_pb2.ORDER_ABORT)
+        measured = synthesizer_pb2.Measured(trial=request.trial, epoch=request.epoch, metrics=request.metrics)
+        news = store_pb2.TrialRecord(device_s=request.device_s)
+        if request.HasField("checkpoint"):
+            news.checkpoint.CopyFrom(request.checkpoint)
+        await self._store.report(run_id, request.attempt, request.step, measured, news)
+        order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
+        return worker_pb2.ReportResponse(order=order)
+
+    async def Complete(  # noqa: N802
+        self, request: worker_pb2.CompleteRequest, context: Context
+    ) -> worker_pb2.CompleteResponse:
+        run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
+        if run_id is None:
+            return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_ABORT)
+        trial = self._store.trial(run_id, request.trial)
+        kept = await self._scheduler.complete(request.worker, _ended(request, trial))
+        return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_CONTINUE if kept else worker_pb2.ORDER_ABORT)
+
+    async def PutArtifact(  # noqa: N802
+        self, request_iterator: AsyncIterable[worker_pb2.PutArtifactRequest], context: Context
+    ) -> worker_pb2.PutArtifactResponse:
+        media_type, parts, size = "", [], 0
+        async for part in request_iterator:
+            media_type = media_type or part.media_type
+            parts.append(part.data)
+            size += len(part.data)
+            if size > LARGEST_ARTIFACT:
+                raise InvalidRequest("data", f"an artifact has at most {LARGEST_ARTIFACT} bytes")
+        return worker_pb2.PutArtifactResponse(ref=self._artifacts.put(b"".join(parts), media_type))
+
+    async def GetArtifact(  # noqa: N802
+        self, request: worker_pb2.GetArtifactRequest, context: Context
+    ) -> AsyncIterator[worker_pb2.GetArtifactResponse]:
+        data = self._artifacts.get(request.sha256, request.offset)
+        for start in range(0, len(data), CHUNK_BYTES):
+            yield worker_pb2.GetArtifactResponse(data=data[start : start + CHUNK_BYTES])
+
+    def _job(self, trial: store_pb2.TrialRecord) -> worker_pb2.Job:
+        spec = self._store.run(trial.run).run.spec
+        dataset = self._store.dataset(spec.dataset)
+        final = bool(trial.final_of)
+        timed = trial.recipe.WhichOneof("total") == "device_s"
+        limit_s = DEADLINE_FACTOR * trial.recipe.device_s + DEADLINE_EXTRA_S if timed else EPOCHS_DEADLINE_S
+        job = worker_pb2.Job(
+            run=trial.run,
+            trial=trial.trial,
+            attempt=trial.attempt,
+            graph=trial.graph,
+            recipe=trial.recipe,
+            seed=_seed(spec.seed, trial.trial),
+            dataset=worker_pb2.Dataset(
+                folder=str(self._datasets / dataset.sha256), sha256=dataset.sha256, classes=dataset.classes
+            ),
+            final=final,
+            threads=self._slots() if final else 1,
+            deadline_s=limit_s,
+            accumulate=trial.accumulate,
+            device_s_used=trial.device_s,
+        )
+        job.lease.FromMilliseconds(int(1000 * LEASE_S))
+        if trial.HasField("checkpoint"):
+            job.checkpoint.CopyFrom(trial.checkpoint)
+        if trial.HasField("incumbent"):
+            job.incumbent.CopyFrom(trial.incumbent)
+        return job
+
+
+def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) -> synthesizer_pb2.TrialEnded:
+    """The result of an attempt; memory that ran out once is retried with half the batch at a time."""
+    ended = synthesizer_pb2.TrialEnded(
+        candidate=trial.candidate,
+        trial=trial.trial,
+        attempt=request.attempt,
+        state=STATES.get(request.outcome, synthesizer_pb2.TrialEnded.STATE_FAILED),
+        metrics=request.metrics,
+        device_s=request.device_s,
+        peak_bytes=request.peak_bytes,
+        artifacts=request.artifacts,
+        will_retry=request.outcome == Request.OUTCOME_OUT_OF_MEMORY and trial.accumulate <= 1,
+    )
+    if request.error or ended.state not in (STATES[Request.OUTCOME_SUCCEEDED], STATES[Request.OUTCOME_STOPPED]):
+        ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
+        ended.error.code = Request.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
+        ended.error.summary = request.error[:256]
+    return ended
+
+
+def _seed(run_seed: int, trial: str) -> int:
+    """A seed of its own for each trial, the same in each repetition of the run."""
+    return int.from_bytes(hashlib.sha256(f"{run_seed}/{trial}".encode()).digest()[:6], "big")

@@ -1,0 +1,103 @@
+"""Reading and writing the store's records within a transaction, and appending to a run's event log."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from google.protobuf.message import Message
+
+from neunets.errors import NotFound
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.lifecycle import FINAL, State, check_transition
+from neunets_engine.store.environment import Reader, Writer
+from neunets_engine.store.keys import numbered, scope_end, scoped
+
+__all__ = [
+    "append",
+    "append_search",
+    "get_run",
+    "get_trial",
+    "move",
+    "put_run",
+    "put_trial",
+    "trials_of",
+]
+
+Record = TypeVar("Record", bound=Message)
+
+
+def _get(reader: Reader, table: str, key: bytes, kind: Callable[[], Record], what: str) -> Record:
+    value = reader.get(table, key)
+    if value is None:
+        raise NotFound(f"no {what}")
+    record = kind()
+    record.ParseFromString(value)
+    return record
+
+
+def get_run(reader: Reader, run_id: str) -> store_pb2.RunRecord:
+    """Raises: NotFound."""
+    return _get(reader, "runs", run_id.encode(), store_pb2.RunRecord, f"run runs/{run_id}")
+
+
+def put_run(writer: Writer, record: store_pb2.RunRecord) -> None:
+    run = record.run
+    run.etag = str(int(run.etag or "0") + 1)
+    writer.put("runs", run.name.removeprefix("runs/").encode(), record.SerializeToString())
+
+
+def get_trial(reader: Reader, run_id: str, trial: str) -> store_pb2.TrialRecord:
+    """Raises: NotFound."""
+    return _get(reader, "trials", scoped(run_id, trial), store_pb2.TrialRecord, f"trial {trial} in runs/{run_id}")
+
+
+def put_trial(writer: Writer, trial: store_pb2.TrialRecord) -> None:
+    writer.put("trials", scoped(trial.run, trial.trial), trial.SerializeToString())
+
+
+def trials_of(reader: Reader, run_id: str) -> list[store_pb2.TrialRecord]:
+    """All trials of a run, in the order in which they were proposed."""
+    return [
+        store_pb2.TrialRecord.FromString(value)
+        for _, value in reader.scan("trials", scoped(run_id), scope_end(run_id))
+    ]
+
+
+def append(writer: Writer, record: store_pb2.RunRecord, event: service_pb2.RunEvent) -> None:
+    """Add `event` to the log of the run, whose record the caller puts afterwards."""
+    record.run.seq += 1
+    event.seq = record.run.seq
+    event.time.FromNanoseconds(time.time_ns())
+    writer.put("events", numbered(_id(record), event.seq), event.SerializeToString())
+
+
+def append_search(writer: Writer, record: store_pb2.RunRecord, event: synthesizer_pb2.Event) -> None:
+    """Add an event that the plugin sees; `ledger` finds it by the plugin's own sequence number."""
+    record.search_seq += 1
+    event.seq = record.search_seq
+    event.time.FromNanoseconds(time.time_ns())
+    append(writer, record, service_pb2.RunEvent(search=event))
+    writer.put("ledger", numbered(_id(record), event.seq), event.SerializeToString())
+
+
+def move(writer: Writer, record: store_pb2.RunRecord, target: State, reason: str = "") -> None:
+    """Change the state, with its event. Raises: IllegalTransition."""
+    source = State(record.run.state)
+    check_transition(record.run.name, source, target)
+    if target is State.PAUSED:
+        record.resume_to = source.value
+    changed = service_pb2.StateChanged(to=target.value, reason=reason)
+    setattr(changed, "from", source.value)
+    record.run.state = target.value
+    record.run.reason = reason
+    append(writer, record, service_pb2.RunEvent(state_changed=changed))
+    if target in FINAL:
+        record.run.end_time.FromNanoseconds(time.time_ns())
+
+
+def _id(record: store_pb2.RunRecord) -> str:
+    return record.run.name.removeprefix("runs/")

@@ -1,0 +1,169 @@
+"""The LMDB environment: one writer thread with group commit, short reads, a map that grows."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import lmdb
+
+from neunets.errors import NotReady
+
+__all__ = ["SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
+
+SCHEMA_VERSION: Final = 1
+TABLES: Final = ("meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets")
+FIRST_MAP_BYTES: Final = 64 << 20
+# More jobs in one transaction do not make it faster: 100 puts cost about as much as one.
+MAX_GROUP: Final = 256
+
+Result = TypeVar("Result")
+
+
+class Reader:
+    """Reads within one snapshot; values are copied out."""
+
+    def __init__(self, txn: Any, tables: dict[str, Any]) -> None:
+        self._txn = txn
+        self._tables = tables
+
+    def get(self, table: str, key: bytes) -> bytes | None:
+        value: bytes | None = self._txn.get(key, db=self._tables[table])
+        return value
+
+    def scan(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) with start <= key < end, in order."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            if not cursor.set_range(start):
+                return
+            for key, value in cursor:
+                if key >= end:
+                    return
+                yield key, value
+
+    def scan_back(self, table: str, before: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) with key < `before` (None: all), last first."""
+        with self._txn.cursor(db=self._tables[table]) as cursor:
+            found = cursor.last() if before is None or not cursor.set_range(before) else cursor.prev()
+            if found:
+                yield from cursor.iterprev()
+
+
+class Writer(Reader):
+    """Writes within one transaction."""
+
+    def put(self, table: str, key: bytes, value: bytes) -> None:
+        self._txn.put(key, value, db=self._tables[table])
+
+    def delete(self, table: str, key: bytes) -> None:
+        self._txn.delete(key, db=self._tables[table])
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    work: Callable[[Writer], Any]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[Any]
+
+    def resolve(self, result: Any, error: BaseException | None) -> None:
+        self.loop.call_soon_threadsafe(self._set, result, error)
+
+    def _set(self, result: Any, error: BaseException | None) -> None:
+        if self.done.cancelled():
+            return
+        if error is not None:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(result)
+
+
+class Environment:
+    """Owns the LMDB files of one folder and the thread that writes them."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._env = lmdb.open(str(folder), map_size=FIRST_MAP_BYTES, max_dbs=len(TABLES), max_readers=64)
+        self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+        # LMDB may not move its map under a reader: growing waits for reads, reads wait for growing.
+        self._map_lock = threading.Lock()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write_groups, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Commit what is queued, then close the files."""
+        self._tasks.put(None)
+        self._thread.join()
+        self._env.close()
+
+    @contextmanager
+    def read(self) -> Iterator[Reader]:
+        with self._map_lock, self._env.begin() as txn:
+            yield Reader(txn, self._tables)
+
+    async def write(self, work: Callable[[Writer], Result]) -> Result:
+        """Run `work` in the writer thread; returns once its transaction is durable.
+
+        What `work` raises is raised here and undoes its own writes alone. `work` may run twice
+        (the map was full), so it touches nothing but the store.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[Result] = loop.create_future()
+        self._tasks.put(_Task(work, loop, done))
+        # A cancelled caller must not leave its write half known: it is committed all the same.
+        return await asyncio.shield(done)
+
+    def _write_groups(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            group = [task]
+            stop = False
+            while len(group) < MAX_GROUP and not self._tasks.empty():
+                following = self._tasks.get()
+                if following is None:
+                    stop = True
+                    break
+                group.append(following)
+            self._commit(group)
+            if stop:
+                return
+
+    def _commit(self, group: list[_Task]) -> None:
+        while True:
+            outcomes: list[tuple[_Task, Any, BaseException | None]] = []
+            try:
+                with self._env.begin(write=True) as txn:
+                    for task in group:
+                        outcomes.append((task, *self._attempt(task, txn)))
+                break
+            except lmdb.MapFullError:
+                self._grow()
+            except lmdb.DiskError as error:
+                full = NotReady(f"the store cannot write: {error}; free some disk space")
+                outcomes = [(task, None, full) for task in group]
+                break
+        for task, result, error in outcomes:
+            task.resolve(result, error)
+
+    def _attempt(self, task: _Task, txn: Any) -> tuple[Any, BaseException | None]:
+        # A child transaction, so that one refused write does not undo its neighbours in the group.
+        child = self._env.begin(write=True, parent=txn)
+        try:
+            result = task.work(Writer(child, self._tables))
+        except lmdb.MapFullError:
+            child.abort()
+            raise
+        except Exception as error:  # what `work` raises belongs to its caller, not to the writer thread
+            child.abort()
+            return None, error
+        child.commit()
+        return result, None
+
+    def _grow(self) -> None:
+        with self._map_lock:
+            self._env.set_mapsize(2 * self._env.info()["map_size"])

@@ -1,0 +1,454 @@
+"""What the engine keeps. Each method is one transaction: a state and its event are written together or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, TypeVar
+
+from neunets.errors import IllegalTransition, NotFound, NotReady, RequestReused
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.lifecycle import ACTIVE, FINAL, State
+from neunets_engine.store import codec
+from neunets_engine.store.environment import SCHEMA_VERSION, Environment, Writer
+from neunets_engine.store.keys import numbered, scope_end, scoped
+
+__all__ = ["Store"]
+
+REQUEST_LIFE_S: Final = 24 * 3600.0
+
+Result = TypeVar("Result")
+
+
+class Store:
+    """The runs, trials, events and data sets of one engine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._env = Environment(folder)
+        self._watchers: dict[str, asyncio.Event] = {}
+
+    def close(self) -> None:
+        self._env.close()
+
+    async def take_epoch(self) -> int:
+        """Check the schema, and take the next fencing epoch: an older engine's calls are refused from now on."""
+
+        def work(writer: Writer) -> int:
+            version = int(writer.get("meta", b"schema_version") or SCHEMA_VERSION)
+            if version > SCHEMA_VERSION:
+                raise NotReady(f"the store has schema {version}, this engine knows {SCHEMA_VERSION}: update the engine")
+            epoch = int(writer.get("meta", b"epoch") or 0) + 1
+            writer.put("meta", b"schema_version", str(SCHEMA_VERSION).encode())
+            writer.put("meta", b"epoch", str(epoch).encode())
+            return epoch
+
+        return await self._env.write(work)
+
+    def changes(self, run_id: str) -> asyncio.Event:
+        """An event that is set by the next write to the run; ask for it before reading."""
+        return self._watchers.setdefault(run_id, asyncio.Event())
+
+    async def _change(self, run_id: str, work: Callable[[Writer], Result]) -> Result:
+        """Write, then wake those who watch the run."""
+        result = await self._env.write(work)
+        watched = self._watchers.pop(run_id, None)
+        if watched is not None:
+            watched.set()
+        return result
+
+    # Data sets
+
+    async def put_dataset(self, dataset: service_pb2.Dataset) -> None:
+        await self._env.write(lambda w: w.put("datasets", dataset.name.encode(), dataset.SerializeToString()))
+
+    def dataset(self, name: str) -> service_pb2.Dataset:
+        """Raises: NotFound."""
+        with self._env.read() as reader:
+            value = reader.get("datasets", name.encode())
+        if value is None:
+            raise NotFound(f"no data set {name!r}: register it first")
+        return service_pb2.Dataset.FromString(value)
+
+    # Runs
+
+    async def create_run(self, run: service_pb2.Run, request_id: str) -> service_pb2.Run:
+        """Keep a new run, or return the one that this request made before.
+
+        Raises: RequestReused if the id came with another body within 24 h.
+        """
+        body = hashlib.sha256(run.spec.SerializeToString(deterministic=True)).hexdigest()
+
+        def work(writer: Writer) -> service_pb2.Run:
+            known = writer.get("requests", request_id.encode()) if request_id else None
+            if known is not None:
+                request = store_pb2.RequestRecord.FromString(known)
+                if time.time() - request.time < REQUEST_LIFE_S:
+                    if request.body_sha256 != body:
+                        raise RequestReused(f"request_id {request_id} was used for another run: take a new one")
+                    return codec.get_run(writer, request.run).run
+            record = store_pb2.RunRecord(run=run)
+            record.run.state = State.VALIDATING.value
+            codec.append(
+                writer,
+                record,
+                service_pb2.RunEvent(state_changed=service_pb2.StateChanged(to=State.VALIDATING.value)),
+            )
+            codec.put_run(writer, record)
+            if request_id:
+                request = store_pb2.RequestRecord(body_sha256=body, run=_run_id(run), time=time.time())
+                writer.put("requests", request_id.encode(), request.SerializeToString())
+            return record.run
+
+        return await self._env.write(work)
+
+    def run(self, run_id: str) -> store_pb2.RunRecord:
+        """Raises: NotFound."""
+        with self._env.read() as reader:
+            return codec.get_run(reader, run_id)
+
+    def runs(self, count: int, before: str = "") -> list[service_pb2.Run]:
+        """At most `count` runs older than `before` (empty: all), newest first."""
+        found: list[service_pb2.Run] = []
+        with self._env.read() as reader:
+            for _, value in reader.scan_back("runs", before.encode() or None):
+                if len(found) == count:
+                    break
+                found.append(store_pb2.RunRecord.FromString(value).run)
+        return found
+
+    def unfinished(self) -> list[str]:
+        """Ids of the runs that a starting engine takes up again, oldest first."""
+        with self._env.read() as reader:
+            records = [store_pb2.RunRecord.FromString(value) for _, value in reader.scan("runs", b"", b"\xff")]
+        return [_run_id(record.run) for record in records if State(record.run.state) in ACTIVE]
+
+    async def move(self, run_id: str, target: State, reason: str = "") -> store_pb2.RunRecord:
+        """Raises: IllegalTransition."""
+
+        def work(writer: Writer) -> store_pb2.RunRecord:
+            record = codec.get_run(writer, run_id)
+            if State(record.run.state) is not target:
+                codec.move(writer, record, target, reason)
+                codec.put_run(writer, record)
+            return record
+
+        return await self._change(run_id, work)
+
+    async def request_stop(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
+        """Note that the run is to be stopped. Raises: IllegalTransition where it has ended."""
+
+        def work(writer: Writer) -> store_pb2.RunRecord:
+            record = codec.get_run(writer, run_id)
+            state = State(record.run.state)
+            if state in FINAL:
+                raise IllegalTransition(f"runs/{run_id} is {state.name}: it cannot be stopped", state=state.name)
+            record.stop = mode
+            if state is not State.STOPPING:
+                codec.move(writer, record, State.STOPPING, "asked to stop")
+            codec.put_run(writer, record)
+            return record
+
+        return await self._change(run_id, work)
+
+    async def resume(self, run_id: str) -> store_pb2.RunRecord:
+        """A PAUSED run goes back to the state it was paused in. Raises: IllegalTransition."""
+
+        def work(writer: Writer) -> store_pb2.RunRecord:
+            record = codec.get_run(writer, run_id)
+            state = State(record.run.state)
+            if state is not State.PAUSED:
+                raise IllegalTransition(f"runs/{run_id} is {state.name}: only a PAUSED run resumes", state=state.name)
+            codec.move(writer, record, State(record.resume_to), "resumed")
+            codec.put_run(writer, record)
+            return record
+
+        return await self._change(run_id, work)
+
+    async def tick(self, wall_s: Mapping[str, float], peak_bytes: int) -> None:
+        """Keep the used wall seconds of running runs; they only grow."""
+
+        def work(writer: Writer) -> None:
+            for run_id, used in wall_s.items():
+                record = codec.get_run(writer, run_id)
+                record.run.wall_s = max(record.run.wall_s, used)
+                record.run.peak_bytes = max(record.run.peak_bytes, peak_bytes)
+                codec.put_run(writer, record)
+
+        if wall_s:
+            await self._env.write(work)
+
+    async def log(self, run_id: str, source: str, level: str, text: str) -> None:
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            line = service_pb2.LogLine(source=source, level=level, text=text)
+            codec.append(writer, record, service_pb2.RunEvent(log=line))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def record_verdict(self, run_id: str, answer: synthesizer_pb2.AssessResponse) -> None:
+        verdict = service_pb2.Verdict(verdict=answer.verdict, reason=answer.reason)
+        if answer.HasField("progress"):
+            verdict.progress = answer.progress
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            codec.append(writer, record, service_pb2.RunEvent(verdict=verdict))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    # Events
+
+    def events(self, run_id: str, after: int, count: int = 500) -> list[service_pb2.RunEvent]:
+        """At most `count` events after the `after`th, in order."""
+        return [service_pb2.RunEvent.FromString(value) for value in self._numbered("events", run_id, after, count)]
+
+    def search_events(self, run_id: str, after: int, count: int = 500) -> list[synthesizer_pb2.Event]:
+        """At most `count` events of the plugin's own log after the `after`th, in order."""
+        return [synthesizer_pb2.Event.FromString(value) for value in self._numbered("ledger", run_id, after, count)]
+
+    def _numbered(self, table: str, run_id: str, after: int, count: int) -> list[bytes]:
+        found: list[bytes] = []
+        with self._env.read() as reader:
+            for _, value in reader.scan(table, numbered(run_id, after + 1), scope_end(run_id)):
+                if len(found) == count:
+                    break
+                found.append(value)
+        return found
+
+    # Candidates and trials
+
+    def hashes(self, run_id: str) -> dict[str, str]:
+        """Canonical hash → candidate id of all networks that the run admitted."""
+        prefix = scoped(run_id)
+        with self._env.read() as reader:
+            rows = reader.scan("hashes", prefix, scope_end(run_id))
+            return {key[len(prefix) :].decode(): value.decode() for key, value in rows}
+
+    async def record_proposals(
+        self,
+        run_id: str,
+        proposed: synthesizer_pb2.Proposed,
+        admitted: Sequence[tuple[store_pb2.TrialRecord, str]],
+        rejected: Sequence[synthesizer_pb2.Rejected],
+    ) -> None:
+        """Keep an answer of Propose before anything acts on it: its candidates, their trials and rejections.
+
+        `admitted`: each trial with the canonical hash of its graph.
+        """
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            codec.append_search(writer, record, synthesizer_pb2.Event(proposed=proposed))
+            record.proposed += len(proposed.candidates)
+            record.proposals += 1
+            for refusal in rejected:
+                codec.append_search(writer, record, synthesizer_pb2.Event(rejected=refusal))
+                record.run.rejected += 1
+            for trial, digest in admitted:
+                codec.put_trial(writer, trial)
+                writer.put("hashes", scoped(run_id, digest), trial.candidate.encode())
+                record.trials += 1
+            record.rejected_in_a_row = 0 if admitted else record.rejected_in_a_row + len(rejected)
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def end_search(self, run_id: str) -> None:
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            record.search_over = True
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def plan_final(self, run_id: str, trial: store_pb2.TrialRecord) -> None:
+        """Keep the final training of the run, once."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            if record.final_trial:
+                return
+            record.final_trial = trial.trial
+            record.trials += 1
+            codec.put_trial(writer, trial)
+            planned = service_pb2.FinalTraining(trial=trial.trial, of=trial.final_of, recipe=trial.recipe)
+            codec.append(writer, record, service_pb2.RunEvent(final_training=planned))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    def trial(self, run_id: str, trial: str) -> store_pb2.TrialRecord:
+        """Raises: NotFound."""
+        with self._env.read() as reader:
+            return codec.get_trial(reader, run_id, trial)
+
+    def trials(self, run_id: str) -> list[store_pb2.TrialRecord]:
+        with self._env.read() as reader:
+            codec.get_run(reader, run_id)
+            return codec.trials_of(reader, run_id)
+
+    async def lease(
+        self, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe
+    ) -> store_pb2.TrialRecord:
+        """A worker takes a WAITING trial, with the complete `recipe`; the attempt number grows."""
+
+        def work(writer: Writer) -> store_pb2.TrialRecord:
+            found = codec.get_trial(writer, run_id, trial)
+            record = codec.get_run(writer, run_id)
+            if found.state != service_pb2.TRIAL_STATE_WAITING:
+                raise IllegalTransition(f"trial {trial} is not waiting")
+            found.state = service_pb2.TRIAL_STATE_RUNNING
+            found.attempt += 1
+            found.worker = worker
+            found.recipe.CopyFrom(recipe)
+            codec.put_trial(writer, found)
+            record.run.trials_running += 1
+            started = synthesizer_pb2.TrialStarted(
+                candidate=found.candidate, trial=trial, attempt=found.attempt, device=device
+            )
+            codec.append_search(writer, record, synthesizer_pb2.Event(started=started))
+            codec.put_run(writer, record)
+            return found
+
+        return await self._change(run_id, work)
+
+    async def report(
+        self, run_id: str, attempt: int, step: int, measured: synthesizer_pb2.Measured, news: store_pb2.TrialRecord
+    ) -> bool:
+        """Keep a measurement and, of `news`, the device seconds and the checkpoint. False: not the current attempt.
+
+        A step that an earlier attempt has measured already is kept once: the curve is the same.
+        """
+
+        def work(writer: Writer) -> bool:
+            trial = codec.get_trial(writer, run_id, measured.trial)
+            if not _is_current(trial, attempt):
+                return False
+            trial.device_s = max(trial.device_s, news.device_s)
+            if news.HasField("checkpoint"):
+                trial.checkpoint.CopyFrom(news.checkpoint)
+            codec.put_trial(writer, trial)
+            key = numbered(run_id, step, measured.trial)
+            if writer.get("metrics", key) is None and measured.metrics:
+                writer.put("metrics", key, measured.SerializeToString())
+                if "valid_accuracy" in measured.metrics:
+                    record = codec.get_run(writer, run_id)
+                    codec.append_search(writer, record, synthesizer_pb2.Event(measured=measured))
+                    codec.put_run(writer, record)
+            return True
+
+        return await self._change(run_id, work)
+
+    def metrics(self, run_id: str, trial: str) -> list[synthesizer_pb2.Measured]:
+        """Every measurement of a trial, oldest first."""
+        start = scoped(run_id, f"{trial}/")
+        with self._env.read() as reader:
+            rows = reader.scan("metrics", start, scoped(run_id, f"{trial}0"))
+            return [synthesizer_pb2.Measured.FromString(value) for _, value in rows]
+
+    async def release(self, run_id: str, trial: str, attempt: int, ended: synthesizer_pb2.TrialEnded) -> bool:
+        """End an attempt: for good, or (`ended.will_retry`) the trial waits again. False: not the current attempt."""
+
+        def work(writer: Writer) -> bool:
+            found = codec.get_trial(writer, run_id, trial)
+            if not _is_current(found, attempt):
+                return False
+            record = codec.get_run(writer, run_id)
+            record.run.trials_running -= 1
+            found.worker = ""
+            found.device_s = max(found.device_s, ended.device_s)
+            if ended.will_retry:
+                found.state = service_pb2.TRIAL_STATE_WAITING
+                if ended.state == synthesizer_pb2.TrialEnded.STATE_LOST:
+                    found.losses += 1
+                else:
+                    found.accumulate = 2 * max(found.accumulate, 1)
+            else:
+                found.state = service_pb2.TRIAL_STATE_ENDED
+                found.result.CopyFrom(ended)
+                _count(record, found)
+            codec.put_trial(writer, found)
+            codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
+            codec.put_run(writer, record)
+            return True
+
+        return await self._change(run_id, work)
+
+    async def cancel_waiting(self, run_id: str) -> None:
+        """End every trial of the run that no worker has taken yet."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            for trial in codec.trials_of(writer, run_id):
+                if trial.state != service_pb2.TRIAL_STATE_WAITING:
+                    continue
+                trial.state = service_pb2.TRIAL_STATE_ENDED
+                trial.result.CopyFrom(
+                    synthesizer_pb2.TrialEnded(
+                        candidate=trial.candidate,
+                        trial=trial.trial,
+                        attempt=trial.attempt,
+                        state=synthesizer_pb2.TrialEnded.STATE_CANCELLED,
+                    )
+                )
+                codec.put_trial(writer, trial)
+                codec.append_search(writer, record, synthesizer_pb2.Event(ended=trial.result))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def keep_model(
+        self, run_id: str, trial: str, artifacts: Iterable[service_pb2.Artifact], figures: Mapping[str, float]
+    ) -> None:
+        """The exported files of a trial, with the run's pointer to them."""
+
+        def work(writer: Writer) -> None:
+            found = codec.get_trial(writer, run_id, trial)
+            del found.artifacts[:]
+            found.artifacts.extend(artifacts)
+            found.figures.update(figures)
+            codec.put_trial(writer, found)
+            record = codec.get_run(writer, run_id)
+            record.run.model = f"runs/{run_id}/models/{trial}"
+            exported = service_pb2.ModelExported(model=record.run.model)
+            codec.append(writer, record, service_pb2.RunEvent(model_exported=exported))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+
+def _is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
+    return trial.attempt == attempt and trial.state == service_pb2.TRIAL_STATE_RUNNING
+
+
+def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
+    """Count a search trial that has ended; the best one is the first of the highest validation accuracy."""
+    if trial.final_of:
+        return
+    states = synthesizer_pb2.TrialEnded
+    run, result = record.run, trial.result
+    if result.state in (states.STATE_SUCCEEDED, states.STATE_STOPPED):
+        run.trials_ended += 1
+        accuracy = result.metrics["valid_accuracy"] if "valid_accuracy" in result.metrics else float("nan")
+        better = not run.HasField("best_valid_accuracy") or accuracy > run.best_valid_accuracy
+        # Trials end in any order: of equals, the one that was proposed first.
+        tie = run.best_valid_accuracy == accuracy and trial.trial < run.best_trial
+        if accuracy == accuracy and (better or tie) and "weights" in result.artifacts:
+            run.best_valid_accuracy = accuracy
+            run.best_trial = trial.trial
+    else:
+        run.trials_ended += 1
+        run.trials_failed += 1
+
+
+def _run_id(run: service_pb2.Run) -> str:
+    return run.name.removeprefix("runs/")
+
+

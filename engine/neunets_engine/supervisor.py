@@ -1,0 +1,193 @@
+"""Which runs are driven now, and with which plugins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+import jsonschema
+from google.protobuf import json_format
+
+from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.wire import input_from_proto
+from neunets_engine.admission import Rules
+from neunets_engine.budget import BudgetPlan
+from neunets_engine.export import IR_VERSION, OPSET
+from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.plugins import Manifest, Plugin, PluginHost, PluginSession
+from neunets_engine.synthesis import Synthesis, Workplace
+
+__all__ = ["Supervisor"]
+
+LOG: Final = logging.getLogger(__name__)
+# Lines of a plugin's output that a run's log keeps; the plugin's own log file has them all.
+LINES_A_RUN: Final = 200
+
+
+class Supervisor:
+    """Owns the tasks of the runs and the processes of the plugins."""
+
+    def __init__(
+        self, place: Workplace, manifests: dict[str, Manifest], folder: Path, endpoint: str, epoch: int
+    ) -> None:
+        """`folder`: for the plugins' sockets; `endpoint`: of the plugin host."""
+        self._place = place
+        self._manifests = manifests
+        self._folder = folder
+        self._endpoint = endpoint
+        self._epoch = epoch
+        self._plugins: dict[str, Plugin] = {}
+        self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
+        self._lines: dict[str, int] = {}
+        self._loggers: set[asyncio.Task[None]] = set()
+        self.host = PluginHost(self.rules)
+
+    def plugin_names(self) -> list[str]:
+        return sorted(self._manifests)
+
+    def plugin(self, name: str) -> Plugin:
+        """Raises: NotFound, which says what is installed."""
+        if name not in self._manifests:
+            raise NotFound(f"no synthesizer {name!r} is installed: there is {', '.join(self.plugin_names()) or 'none'}")
+        if name not in self._plugins:
+            manifest, folder = self._manifests[name], self._folder / name
+
+            def relay(text: str) -> None:
+                self._relay(name, text)
+
+            self._plugins[name] = Plugin(manifest, self.host, folder, self._endpoint, relay)
+        return self._plugins[name]
+
+    def pids(self) -> list[int]:
+        return [pid for plugin in self._plugins.values() if (pid := plugin.pid()) is not None]
+
+    def rules(self, run: str) -> Rules:
+        """Of a run, by its id."""
+        spec = self._place.store.run(run.removeprefix("runs/")).run.spec
+        dataset = self._place.store.dataset(spec.dataset)
+        max_params = spec.max_params if spec.HasField("max_params") else None
+        return Rules(input_from_proto(dataset.input), len(dataset.classes), max_params)
+
+    async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
+        """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""
+        try:
+            dataset = self._place.store.dataset(spec.dataset)
+            plugin = self.plugin(spec.synthesizer)
+        except NotFound as error:
+            field = "spec.dataset" if "data set" in error.message else "spec.synthesizer"
+            raise InvalidRequest(field, error.message) from error
+        BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
+        if spec.HasField("max_params") and spec.max_params < 1:
+            raise InvalidRequest("spec.max_params", "at least 1 parameter is needed")
+        await plugin.channel()
+        self._check_settings(spec, plugin)
+        session = PluginSession(plugin, self._opening("check", spec, dataset), lambda after: [])
+        await session.check()
+        return dataset
+
+    def start(self, run_id: str, interrupted: bool) -> None:
+        """Drive a run from where it stands. `interrupted`: the engine before this one died under it."""
+        self._place.clock.start(run_id, interrupted)
+        task = asyncio.create_task(self._drive(run_id), name=run_id)
+        task.add_done_callback(lambda _: self._runs.pop(run_id, None))
+
+    async def stop_run(
+        self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType
+    ) -> store_pb2.RunRecord:
+        """Raises: IllegalTransition where the run has ended."""
+        record = await self._place.store.request_stop(run_id, mode)
+        if run_id in self._runs:
+            self._runs[run_id][0].wake()
+        else:
+            self.start(run_id, interrupted=False)
+        return record
+
+    async def close(self) -> None:
+        """Leave every run where it is: the next engine takes it up."""
+        tasks = [task for _, task in self._runs.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for plugin in self._plugins.values():
+            await plugin.stop()
+
+    async def _drive(self, run_id: str) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            synthesis = self._synthesis(run_id)
+            self._runs[run_id] = (synthesis, task)
+            await synthesis.drive()
+        except Exception as error:  # the outermost loop of a run: what nobody expected fails the run, not the engine
+            LOG.exception("run %s", run_id)
+            if State(self._place.store.run(run_id).run.state) not in FINAL:
+                reason = error.message if isinstance(error, NeunetsError) else f"a fault of the engine: {error!r}"
+                try:
+                    await self._place.store.move(run_id, State.FAILED, reason)
+                except IllegalTransition:
+                    LOG.exception("run %s", run_id)
+
+    def _synthesis(self, run_id: str) -> Synthesis:
+        spec = self._place.store.run(run_id).run.spec
+        dataset = self._place.store.dataset(spec.dataset)
+        plugin = self.plugin(spec.synthesizer)
+        store = self._place.store
+
+        def events(after: int) -> list[synthesizer_pb2.Event]:
+            return store.search_events(run_id, after)
+
+        session = PluginSession(plugin, self._opening(run_id, spec, dataset), events)
+        plan = BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
+        return Synthesis(run_id, self.rules(run_id), plan, session, plugin, self._place)
+
+    def _opening(
+        self, run_id: str, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset
+    ) -> synthesizer_pb2.OpenRequest:
+        """The initialization contract of a run."""
+        plan = BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
+        problem = synthesizer_pb2.Problem(
+            task=dataset.task,
+            input=dataset.input,
+            dataset=synthesizer_pb2.DatasetProfile(
+                train_rows=dataset.train_rows,
+                valid_rows=dataset.valid_rows,
+                classes=len(dataset.classes),
+                sha256=dataset.sha256,
+            ),
+            objectives=[synthesizer_pb2.Objective(metric="valid_accuracy", maximize=True)],
+            onnx_opset=OPSET,
+            onnx_ir_max=IR_VERSION,
+        )
+        if spec.HasField("max_params"):
+            problem.constraints.add(metric="params", max=float(spec.max_params), hard=True)
+        return synthesizer_pb2.OpenRequest(
+            call=synthesizer_pb2.Call(run=run_id, epoch=self._epoch, request_id=f"open-{run_id}"),
+            problem=problem,
+            budget=plan.message(0.0, 0),
+            settings=spec.settings,
+            seed=spec.seed,
+        )
+
+    def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
+        schema = json.loads(plugin.description.settings_schema_json or "{}") if plugin.description else {}
+        settings = json_format.MessageToDict(spec.settings)
+        errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(settings), key=lambda e: list(e.path))
+        if errors:
+            path = ".".join(["spec", "settings", *map(str, errors[0].path)])
+            raise InvalidRequest(path, errors[0].message)
+
+    def _relay(self, name: str, text: str) -> None:
+        for run_id in list(self._runs):
+            if self._place.store.run(run_id).run.spec.synthesizer != name:
+                continue
+            self._lines[run_id] = self._lines.get(run_id, 0) + 1
+            if self._lines[run_id] <= LINES_A_RUN:
+                task = asyncio.create_task(self._place.store.log(run_id, "plugin", "info", text[:1024]))
+                self._loggers.add(task)
+                task.add_done_callback(self._loggers.discard)

@@ -1,0 +1,1 @@
+"""The service API of the engine, as generated code."""

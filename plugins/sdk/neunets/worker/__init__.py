@@ -1,0 +1,1 @@
+"""The protocol of trainer workers, as generated code."""

@@ -1,0 +1,72 @@
+"""The learning rate over a training, and what ends the training: steps or the clock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["ClockHorizon", "Horizon", "StepHorizon", "rate"]
+
+# Of the peak, at both ends: a rate of zero would waste the step.
+LOWEST: Final = 0.01
+# Validations in a training by the clock, and the part of the time that they may take.
+VALIDATIONS: Final = 10
+VALIDATION_SHARE: Final = 0.1
+# What a training step costs, in evaluation steps.
+TRAINING_COST: Final = 3.0
+
+
+def rate(progress: float, peak: float, warmup: float) -> float:
+    """One cycle: linear up to `peak` over the first `warmup` of the training, then linear down to almost 0.
+
+    `progress` and `warmup` are fractions of the training.
+    """
+    if progress < warmup:
+        share = progress / warmup
+    else:
+        share = (1.0 - progress) / (1.0 - warmup) if warmup < 1.0 else 1.0
+    return peak * max(LOWEST, min(1.0, share))
+
+
+@dataclass(frozen=True, slots=True)
+class StepHorizon:
+    """So many steps; a validation at the same steps in each repetition."""
+
+    steps: int
+    steps_an_epoch: int
+    steps_a_validation: float  # images of the validation split / batch size
+
+    def progress(self, step: int, seconds: float) -> float:
+        """At the middle of step number `step`, from 0."""
+        return (step + 0.5) / max(1, self.steps)
+
+    def is_over(self, step: int, seconds: float, step_s: float) -> bool:
+        return step >= self.steps
+
+    def validates(self, step: int, seconds: float, last_end_s: float, last_cost_s: float) -> bool:
+        """After `step` steps: ten times a training or each epoch, unless that takes more than a tenth of the time."""
+        wanted = min(self.steps_an_epoch, -(-self.steps // VALIDATIONS))
+        affordable = int(self.steps_a_validation / TRAINING_COST / VALIDATION_SHARE)
+        return step < self.steps and step % max(1, wanted, affordable) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockHorizon:
+    """So many device seconds; training leaves `reserve_s` of them to the measurements at the end."""
+
+    seconds: float
+    reserve_s: float
+
+    def progress(self, step: int, seconds: float) -> float:
+        return min(1.0, seconds / max(self.seconds - self.reserve_s, 1e-9))
+
+    def is_over(self, step: int, seconds: float, step_s: float) -> bool:
+        """True where one more step would eat into the reserve; but a training has at least one step."""
+        return step > 0 and seconds + step_s > self.seconds - self.reserve_s
+
+    def validates(self, step: int, seconds: float, last_end_s: float, last_cost_s: float) -> bool:
+        wait_s = max(self.seconds / VALIDATIONS, last_cost_s / VALIDATION_SHARE)
+        return seconds - last_end_s >= wait_s and seconds + last_cost_s < self.seconds - self.reserve_s
+
+
+Horizon = StepHorizon | ClockHorizon
