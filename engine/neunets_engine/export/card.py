@@ -1,0 +1,147 @@
+"""The model card: what a model is, how good it is, and where it comes from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from neunets.graph import Input
+
+__all__ = ["ModelCard"]
+
+Z_95: Final = 1.959964  # of the normal distribution, two-sided
+
+USE: Final = """\
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+probabilities, label = session.run(["probabilities", "label"], {{"{name}": x}})  # x: {dtype} {shape}
+```"""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCard:
+    """Accuracies are fractions, NaN where not measured; `recipe` is JSON; `latency_ms` of one example, one thread."""
+
+    run: str
+    trial: str
+    synthesizer: str
+    task: str
+    dataset_source: str
+    dataset_sha256: str
+    train_rows: int
+    valid_rows: int
+    test_rows: int
+    test_held_out: bool  # out of the source's only set
+    classes: tuple[str, ...]
+    input: Input
+    params: int
+    flops: int
+    valid_accuracy: float
+    test_accuracy: float
+    onnx_bytes: int
+    latency_ms: float
+    max_abs_difference: float  # of the file's probabilities from the trainer's
+    recipe: str
+    seed: int
+    wall_s: float
+    versions: Mapping[str, str]
+    architecture: tuple[str, ...]  # "NAME: OPERATOR" of each node
+
+    def to_json(self) -> str:
+        """One object with the fields of this class; a figure that was not measured is null."""
+        values = asdict(self)
+        values["input"]["dtype"] = self.input.dtype.value
+        values["recipe"] = json.loads(self.recipe)
+        values["versions"] = dict(self.versions)
+        known = {key: _known(value) for key, value in values.items()}
+        return json.dumps(known, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_markdown(self) -> str:
+        sections = {
+            f"Model card of {self.trial}": self._summary(),
+            "Figures": _table(self._figures()),
+            "Use": self._use(),
+            "Data": _table(self._data()),
+            "Training": _table(self._training()),
+            "Network": "```\n" + "\n".join(self.architecture) + "\n```",
+        }
+        parts = [f"{'##' if number else '#'} {title}\n\n{text}\n" for number, (title, text) in enumerate(sections.items())]
+        return "\n".join(parts)
+
+    def _summary(self) -> str:
+        return (
+            f"A network for {self.task} with {len(self.classes)} classes, "
+            f"found by the synthesizer `{self.synthesizer}` in `{self.run}`."
+        )
+
+    def _figures(self) -> dict[str, str]:
+        return {
+            "test accuracy": _accuracy(self.test_accuracy, self.test_rows),
+            "validation accuracy": _accuracy(self.valid_accuracy, self.valid_rows) + "; the search chose by it",
+            "parameters": f"{self.params:,}",
+            "FLOPs of one example": f"{self.flops:,} (a multiply-add is two)",
+            "ONNX file": f"{self.onnx_bytes:,} bytes",
+            "latency of one example": f"{self.latency_ms:.3g} ms, one CPU thread of the exporting machine",
+            "largest difference from the trainer": f"{self.max_abs_difference:.1e} in the probabilities",
+        }
+
+    def _use(self) -> str:
+        name, layout = ("image", "NHWC") if len(self.input.shape) == 3 else ("sequence", "NLC")
+        shape = "(" + ", ".join(["N", *map(str, self.input.shape)]) + f"), {layout}"
+        return (
+            USE.format(name=name, dtype=self.input.dtype.value, shape=shape)
+            + "\n\nValues as stored: the model normalises them itself, per channel, "
+            + f"by the mean {_numbers(self.input.mean)} and the standard deviation {_numbers(self.input.std)}."
+        )
+
+    def _data(self) -> dict[str, str]:
+        origin = "held out of the source's only set" if self.test_held_out else "the source's own test set"
+        return {
+            "source": f"`{self.dataset_source}`",
+            "SHA-256": f"`{self.dataset_sha256}`",
+            "training rows": f"{self.train_rows:,}",
+            "validation rows": f"{self.valid_rows:,}",
+            "test rows": f"{self.test_rows:,}, {origin}",
+            "classes": ", ".join(self.classes),
+        }
+
+    def _training(self) -> dict[str, str]:
+        return {
+            "recipe": f"`{self.recipe}`",
+            "seed": str(self.seed),
+            "wall time of the run": f"{self.wall_s:,.0f} s",
+            "versions": ", ".join(f"{name} {version}" for name, version in self.versions.items()),
+        }
+
+
+def _known(value: object) -> object:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.6g}" for value in values)
+
+
+def _accuracy(value: float, rows: int) -> str:
+    """With its 95 % interval: Wilson's, which stays within 0..1."""
+    if not math.isfinite(value) or rows < 1:
+        return "not measured"
+    square = Z_95**2 / rows
+    centre = (value + square / 2) / (1 + square)
+    half = math.sqrt(value * (1 - value) * square + square**2 / 4) / (1 + square)
+    return f"{value:.2%} (95 % interval {max(centre - half, 0.0):.2%} to {min(centre + half, 1.0):.2%}, {rows:,} rows)"
+
+
+def _table(rows: Mapping[str, str]) -> str:
+    lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items()]
+    return "\n".join(["| | |", "| --- | --- |", *lines])
+
+
+def _cell(text: str) -> str:
+    """A bar would end the cell, and so would a line break."""
+    return " ".join(text.replace("|", "\\|").split())

@@ -1,0 +1,79 @@
+"""Graphs to messages and back. Protobuf stops here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neunets.errors import InvalidGraph
+from neunets.graph import AttributeValue, DataType, Graph, Input, Node
+from neunets.graph.v1 import graph_pb2
+
+__all__ = ["graph_from_proto", "graph_to_proto", "input_from_proto", "input_to_proto"]
+
+TO_WIRE: Final = {DataType.UINT8: graph_pb2.DATA_TYPE_UINT8, DataType.FLOAT32: graph_pb2.DATA_TYPE_FLOAT32}
+FROM_WIRE: Final = {value: key for key, value in TO_WIRE.items()}
+
+
+def input_to_proto(given: Input) -> graph_pb2.Input:
+    return graph_pb2.Input(
+        name=given.name, shape=given.shape, dtype=TO_WIRE[given.dtype], mean=given.mean, std=given.std
+    )
+
+
+def input_from_proto(message: graph_pb2.Input) -> Input:
+    """Raises: InvalidGraph (BAD_INPUT) for an unknown data type."""
+    if message.dtype not in FROM_WIRE:
+        raise InvalidGraph(message.name, "BAD_INPUT", f"unknown data type {message.dtype}")
+    dtype = FROM_WIRE[message.dtype]
+    return Input(message.name, tuple(message.shape), dtype, tuple(message.mean), tuple(message.std))
+
+
+def graph_to_proto(graph: Graph) -> graph_pb2.Graph:
+    message = graph_pb2.Graph(input=input_to_proto(graph.input), output=graph.output)
+    for node in graph.nodes:
+        added = message.nodes.add(name=node.name, op=node.op, inputs=node.inputs)
+        for name, value in node.attributes.items():
+            added.attributes[name].CopyFrom(_attribute_to_proto(value))
+    return message
+
+
+def graph_from_proto(message: graph_pb2.Graph) -> Graph:
+    """Only the form is checked, not the rules. Raises: InvalidGraph."""
+    nodes = tuple(
+        Node(
+            node.name,
+            node.op,
+            tuple(node.inputs),
+            {name: _attribute_from_proto(node.name, name, value) for name, value in sorted(node.attributes.items())},
+        )
+        for node in message.nodes
+    )
+    return Graph(input_from_proto(message.input), nodes, message.output)
+
+
+def _attribute_to_proto(value: AttributeValue) -> graph_pb2.Attribute:
+    if isinstance(value, bool):  # before int: a bool is one
+        return graph_pb2.Attribute(bool=value)
+    if isinstance(value, int):
+        return graph_pb2.Attribute(int=value)
+    if isinstance(value, float):
+        return graph_pb2.Attribute(float=value)
+    if isinstance(value, str):
+        return graph_pb2.Attribute(text=value)
+    return graph_pb2.Attribute(ints=graph_pb2.IntList(values=value))
+
+
+def _attribute_from_proto(node: str, name: str, message: graph_pb2.Attribute) -> AttributeValue:
+    match message.WhichOneof("value"):
+        case "int":
+            return message.int
+        case "float":
+            return message.float
+        case "bool":
+            return message.bool
+        case "text":
+            return message.text
+        case "ints":
+            return tuple(message.ints.values)
+        case _:
+            raise InvalidGraph(node, "BAD_ATTRIBUTE", f"{name} has no value")
