@@ -1,0 +1,47 @@
+"""The plugin side of the contract: implement `Synthesizer`, and hand it to `serve`."""
+
+from neunets.synthesizer.api import (
+    Assessment,
+    Budget,
+    Candidate,
+    Description,
+    Event,
+    Exhausted,
+    Measured,
+    Problem,
+    Proposals,
+    Proposed,
+    Recipe,
+    Rejected,
+    Session,
+    Synthesizer,
+    TrialEnded,
+    TrialStarted,
+    TrialState,
+    Verdict,
+    Wait,
+)
+from neunets.synthesizer.serve import serve
+
+__all__ = [
+    "Assessment",
+    "Budget",
+    "Candidate",
+    "Description",
+    "Event",
+    "Exhausted",
+    "Measured",
+    "Problem",
+    "Proposals",
+    "Proposed",
+    "Recipe",
+    "Rejected",
+    "Session",
+    "Synthesizer",
+    "TrialEnded",
+    "TrialStarted",
+    "TrialState",
+    "Verdict",
+    "Wait",
+    "serve",
+]

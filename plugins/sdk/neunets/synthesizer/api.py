@@ -1,0 +1,222 @@
+"""What a synthesizer implements, and the values that it is given: the contract without gRPC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from types import MappingProxyType
+from typing import Final, Protocol, TypeAlias
+
+from neunets.graph import Graph, Input
+
+__all__ = [
+    "Assessment",
+    "Budget",
+    "Candidate",
+    "Description",
+    "Event",
+    "Exhausted",
+    "Measured",
+    "Problem",
+    "Proposals",
+    "Proposed",
+    "Recipe",
+    "Rejected",
+    "Session",
+    "Synthesizer",
+    "TrialEnded",
+    "TrialStarted",
+    "TrialState",
+    "Verdict",
+    "Wait",
+]
+
+_NO_SCHEMA: Final[Mapping[str, object]] = MappingProxyType({"type": "object", "additionalProperties": False})
+_NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+class TrialState(Enum):
+    """How a trial ended; the numbers of `TrialEnded.State` on the wire."""
+
+    UNKNOWN = 0
+    SUCCEEDED = 1
+    STOPPED = 2
+    FAILED = 3
+    LOST = 4
+    INFEASIBLE = 5
+    CANCELLED = 6
+
+
+class Verdict(Enum):
+    """The numbers of `AssessResponse.Verdict` on the wire."""
+
+    CONTINUE = 1
+    CONVERGED = 2
+    STALLED = 3
+    CANNOT_MEET = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Of a synthesizer. `settings` is a JSON Schema; `tasks` are those it takes."""
+
+    name: str
+    version: str
+    summary: str
+    tasks: tuple[str, ...] = ("image-classification", "sequence-classification")
+    settings: Mapping[str, object] = field(default_factory=lambda: _NO_SCHEMA)
+    is_deterministic: bool = True
+    max_batch: int = 16
+    propose_p99_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What to design a network for; None: no bound."""
+
+    task: str
+    input: Input
+    classes: int
+    train_rows: int
+    valid_rows: int
+    max_params: int | None = None
+    max_flops: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """None: unlimited."""
+
+    slots: int
+    wall_s: float | None = None
+    trials: int | None = None
+    wall_s_left: float | None = None
+    trials_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How to train. What is None, the engine chooses; at most one of `epochs` and `device_s` is given."""
+
+    epochs: float | None = None
+    device_s: float | None = None
+    learning_rate: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    label_smoothing: float | None = None
+    batch_size: int | None = None
+    warmup: float | None = None  # fraction of the training, 0..1
+    shift: int | None = None  # largest shift in pixels
+    mirror: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A network to train. `rationale`: one sentence for people."""
+
+    graph: Graph
+    recipe: Recipe = field(default_factory=Recipe)
+    rationale: str = ""
+    local_id: str = ""
+    parents: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=lambda: _NO_LABELS)
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to propose before so many new results, or so much time."""
+
+    reason: str
+    min_new_results: int = 1
+    after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exhausted:
+    """Nothing more will be proposed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Proposed:
+    """The synthesizer's own candidates, by the engine's ids."""
+
+    candidates: tuple[tuple[str, Candidate], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """`why`: (code, path, summary) of each failed check."""
+
+    candidate: str
+    why: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialStarted:
+    candidate: str
+    trial: str
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    trial: str
+    epoch: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialEnded:
+    """`metrics` may hold NaN. With `will_retry` another end of the same trial follows."""
+
+    candidate: str
+    trial: str
+    state: TrialState
+    metrics: Mapping[str, float]
+    device_s: float
+    will_retry: bool
+    error: str = ""
+
+
+Event: TypeAlias = Proposed | Rejected | TrialStarted | Measured | TrialEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """`progress` in 0..1; `expected_gain` of the objective per device hour."""
+
+    verdict: Verdict = Verdict.CONTINUE
+    progress: float | None = None
+    expected_gain: float | None = None
+    reason: str = ""
+
+
+class Session(Protocol):
+    """One run. Its state is a fold over the events it ingested: after a restart it gets all of them again."""
+
+    def propose(self, want: int, budget: Budget) -> Proposals | Wait | Exhausted:
+        """First operation: up to `want` candidates. May be asked twice for the same: answer the same."""
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        """Second operation: what happened, in order, each event once."""
+
+    def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
+        """Third operation: how the search stands. Changes nothing. `running`: trials that train now."""
+
+
+class Synthesizer(Protocol):
+    """A search algorithm."""
+
+    def describe(self) -> Description:
+        """Cheap, always the same."""
+
+    def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> Session:
+        """The initialization contract. `settings` keep to the schema. Raises: UnsupportedProblem, InvalidRequest."""

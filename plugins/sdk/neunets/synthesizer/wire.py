@@ -1,0 +1,175 @@
+"""The contract's values to messages and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from google.protobuf import json_format
+
+from neunets.errors import InvalidRequest
+from neunets.ops import OPERATORS
+from neunets.synthesizer import api
+from neunets.synthesizer.v1 import synthesizer_pb2 as pb
+from neunets.wire import graph_from_proto, graph_to_proto, input_from_proto
+
+__all__ = [
+    "assessment_to_proto",
+    "budget_from_proto",
+    "candidate_from_proto",
+    "candidate_to_proto",
+    "description_to_proto",
+    "event_from_proto",
+    "outcome_to_proto",
+    "problem_from_proto",
+    "settings_from_proto",
+]
+
+TOTALS = ("epochs", "device_s")
+RECIPE_FIELDS = (
+    *TOTALS,
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "label_smoothing",
+    "batch_size",
+    "warmup",
+    "shift",
+    "mirror",
+)
+
+
+def description_to_proto(description: api.Description) -> pb.DescribeResponse:
+    message = pb.DescribeResponse(
+        name=description.name,
+        version=description.version,
+        summary=description.summary,
+        settings_schema_json=json.dumps(description.settings, default=dict),
+        tasks=description.tasks,
+        graph_ops=sorted(OPERATORS),
+        max_open_runs=1024,
+        max_batch=description.max_batch,
+        ready=True,
+    )
+    if description.is_deterministic:
+        message.capabilities.append(pb.CAPABILITY_DETERMINISTIC)
+    message.propose_p99.FromMilliseconds(int(1000 * description.propose_p99_s))
+    message.open_p99.FromSeconds(5)
+    return message
+
+
+def problem_from_proto(message: pb.Problem) -> api.Problem:
+    """Raises: InvalidRequest for a missing field, InvalidGraph for a bad input."""
+    if not message.HasField("input"):
+        raise InvalidRequest("problem.input", "unset")
+    if message.dataset.classes < 2:
+        raise InvalidRequest("problem.dataset.classes", "at least 2")
+    bounds = {bound.metric: int(bound.max) for bound in message.constraints if bound.hard and bound.HasField("max")}
+    return api.Problem(
+        task=message.task,
+        input=input_from_proto(message.input),
+        classes=message.dataset.classes,
+        train_rows=message.dataset.train_rows,
+        valid_rows=message.dataset.valid_rows,
+        max_params=bounds.get("params"),
+        max_flops=bounds.get("flops"),
+    )
+
+
+def settings_from_proto(request: pb.OpenRequest) -> Mapping[str, object]:
+    settings: Mapping[str, object] = json_format.MessageToDict(request.settings)
+    return settings
+
+
+def budget_from_proto(message: pb.Budget) -> api.Budget:
+    return api.Budget(
+        slots=max(1, message.slots),
+        wall_s=message.wall_s if message.HasField("wall_s") else None,
+        trials=message.trials if message.HasField("trials") else None,
+        wall_s_left=message.wall_s_left if message.HasField("wall_s_left") else None,
+        trials_left=message.trials_left if message.HasField("trials_left") else None,
+    )
+
+
+def candidate_to_proto(candidate: api.Candidate) -> pb.Candidate:
+    given = {field: value for field in RECIPE_FIELDS if (value := getattr(candidate.recipe, field)) is not None}
+    return pb.Candidate(
+        local_id=candidate.local_id,
+        parents=candidate.parents,
+        graph=graph_to_proto(candidate.graph),
+        recipe=pb.Recipe(**given),
+        rationale=candidate.rationale,
+        labels=candidate.labels,
+    )
+
+
+def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
+    recipe = api.Recipe(
+        **{field: getattr(message.recipe, field) for field in RECIPE_FIELDS if message.recipe.HasField(field)}  # type: ignore[arg-type]
+    )
+    return api.Candidate(
+        graph=graph_from_proto(message.graph),
+        recipe=recipe,
+        rationale=message.rationale,
+        local_id=message.local_id,
+        parents=tuple(message.parents),
+        labels=dict(message.labels),
+    )
+
+
+def outcome_to_proto(outcome: api.Proposals | api.Wait | api.Exhausted, based_on_seq: int) -> pb.ProposeResponse:
+    message = pb.ProposeResponse(based_on_seq=based_on_seq)
+    if isinstance(outcome, api.Proposals):
+        message.proposals.candidates.extend(map(candidate_to_proto, outcome.candidates))
+    elif isinstance(outcome, api.Wait):
+        message.wait.min_new_results = outcome.min_new_results
+        message.wait.reason = outcome.reason
+        message.wait.after.FromMilliseconds(int(1000 * outcome.after_s))
+    else:
+        message.exhausted.reason = outcome.reason
+    return message
+
+
+def event_from_proto(message: pb.Event) -> api.Event | None:
+    """None for a kind of event that this version does not know."""
+    match message.WhichOneof("event"):
+        case "proposed":
+            return api.Proposed(
+                tuple((entry.id, candidate_from_proto(entry.candidate)) for entry in message.proposed.candidates)
+            )
+        case "rejected":
+            why = tuple((entry.code, entry.path, entry.summary) for entry in message.rejected.why)
+            return api.Rejected(message.rejected.candidate, why)
+        case "started":
+            return api.TrialStarted(message.started.candidate, message.started.trial, message.started.attempt)
+        case "measured":
+            return api.Measured(message.measured.trial, message.measured.epoch, dict(message.measured.metrics))
+        case "ended":
+            return _ended_from_proto(message.ended)
+        case _:
+            return None
+
+
+def _ended_from_proto(message: pb.TrialEnded) -> api.TrialEnded:
+    known = {state.value: state for state in api.TrialState}
+    return api.TrialEnded(
+        candidate=message.candidate,
+        trial=message.trial,
+        state=known.get(message.state, api.TrialState.UNKNOWN),
+        metrics=dict(message.metrics),
+        device_s=message.device_s,
+        will_retry=message.will_retry,
+        error=message.error.summary,
+    )
+
+
+def assessment_to_proto(assessment: api.Assessment) -> pb.AssessResponse:
+    message = pb.AssessResponse(
+        verdict=pb.AssessResponse.Verdict.Name(assessment.verdict.value),  # type: ignore[arg-type]
+        reason=assessment.reason,
+    )
+    if assessment.progress is not None:
+        message.progress = min(1.0, max(0.0, assessment.progress))
+    if assessment.expected_gain is not None:
+        message.expected_gain = assessment.expected_gain
+    return message
