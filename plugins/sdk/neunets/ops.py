@@ -15,6 +15,7 @@ from neunets.errors import InvalidGraph
 from neunets.graph import AttributeValue, Node, Shape
 
 __all__ = [
+    "LARGEST",
     "OPERATORS",
     "Attribute",
     "Attributes",

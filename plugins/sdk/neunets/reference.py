@@ -126,18 +126,21 @@ def _activation(a: Attributes, w: Weights, xs: Sequence[Array]) -> Array:
 
 def _max_pool(a: Attributes, w: Weights, xs: Sequence[Array]) -> Array:
     seen = _windows(a, xs[0], -np.inf)
-    return seen.max(axis=tuple(range(xs[0].ndim, seen.ndim)))
+    largest: Array = seen.max(axis=tuple(range(xs[0].ndim, seen.ndim)))
+    return largest
 
 
 def _avg_pool(a: Attributes, w: Weights, xs: Sequence[Array]) -> Array:
     over = tuple(range(xs[0].ndim, 2 * xs[0].ndim - 2))
     inside = _windows(a, np.ones_like(xs[0]), 0.0).sum(axis=over)
-    return _windows(a, xs[0], 0.0).sum(axis=over) / inside
+    mean: Array = _windows(a, xs[0], 0.0).sum(axis=over) / inside
+    return mean
 
 
 def _global_pool(a: Attributes, w: Weights, xs: Sequence[Array]) -> Array:
     axes = tuple(range(2, xs[0].ndim))
-    return xs[0].max(axis=axes) if a["function"] == "max" else xs[0].mean(axis=axes)
+    pooled: Array = xs[0].max(axis=axes) if a["function"] == "max" else xs[0].mean(axis=axes)
+    return pooled
 
 
 def _same(a: Attributes, w: Weights, xs: Sequence[Array]) -> Array:

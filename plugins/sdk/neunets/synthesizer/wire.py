@@ -165,8 +165,7 @@ def _ended_from_proto(message: pb.TrialEnded) -> api.TrialEnded:
 
 def assessment_to_proto(assessment: api.Assessment) -> pb.AssessResponse:
     message = pb.AssessResponse(
-        verdict=pb.AssessResponse.Verdict.Name(assessment.verdict.value),  # type: ignore[arg-type]
-        reason=assessment.reason,
+        verdict=pb.AssessResponse.Verdict.ValueType(assessment.verdict.value), reason=assessment.reason
     )
     if assessment.progress is not None:
         message.progress = min(1.0, max(0.0, assessment.progress))

@@ -1,0 +1,1 @@
+"""Random search: each candidate is a fresh draw from a space of chains. The shortest useful synthesizer."""

@@ -1,0 +1,80 @@
+"""`python -m neunets_random`, started by the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from neunets.canonical import canonical_hash
+from neunets.draws import generator
+from neunets.graph import Graph
+from neunets.spaces import ChainSpace
+from neunets.synthesizer import (
+    Assessment,
+    Budget,
+    Candidate,
+    Description,
+    Event,
+    Exhausted,
+    Problem,
+    Proposals,
+    Proposed,
+    Recipe,
+    serve,
+)
+
+# Redraws before the space counts as empty.
+DRAWS = 100
+# Operations a second that one core surely trains at, and passes over the data that a run should afford.
+FLOPS_A_SECOND, PASSES = 1e10, 6
+
+
+class RandomSearch:
+    def describe(self) -> Description:
+        return Description("random", "0.1.0", "Random search over chains of convolution blocks.")
+
+    def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> RandomRun:
+        return RandomRun(problem, seed)
+
+
+class RandomRun:
+    """Candidate k depends on the seed, k and the candidates before it: a replay of the log restores everything."""
+
+    def __init__(self, problem: Problem, seed: int) -> None:
+        self._problem, self._seed = problem, seed
+        self._seen: list[str] = []
+        self._space(None)  # refuses what cannot be done, at once
+
+    def propose(self, want: int, budget: Budget) -> Proposals | Exhausted:
+        space, seen = self._space(budget), list(self._seen)
+        shape = self._problem.input.shape
+        shift = 0 if len(shape) < 3 else 2 if min(shape[:2]) >= 20 else 1
+        graphs: list[Graph] = []
+        while len(graphs) < want:
+            draws = (space.sample(generator(self._seed, len(seen), draw)) for draw in range(DRAWS))
+            fresh = next((graph for graph in draws if canonical_hash(graph) not in seen), None)
+            if fresh is None:
+                break
+            graphs.append(fresh)
+            seen.append(canonical_hash(fresh))
+        text = "an independent draw"
+        found = tuple(Candidate(graph, Recipe(shift=shift, mirror=False), text) for graph in graphs)
+        return Proposals(found) if found else Exhausted("every network of the space was tried")
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, Proposed):
+                self._seen += [canonical_hash(candidate.graph) for _, candidate in event.candidates]
+
+    def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
+        return Assessment(reason=f"{len(self._seen)} networks drawn")
+
+    def _space(self, budget: Budget | None) -> ChainSpace:
+        problem, affordable = self._problem, None
+        if budget is not None and budget.wall_s is not None:
+            work = 3 * PASSES * problem.train_rows  # a training step is worth three evaluations
+            affordable = int(max(budget.wall_s * budget.slots * FLOPS_A_SECOND / work, 1e5))
+        return ChainSpace(problem.input, problem.classes, problem.max_params, affordable)
+
+
+if __name__ == "__main__":
+    raise SystemExit(serve(RandomSearch()))
