@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 import grpc
 
@@ -134,6 +134,10 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
                 del self._runs[request.call.run]
                 run.thread.shutdown(wait=False)
         return pb.CloseResponse()
+
+    def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> NoReturn:  # noqa: N802
+        """Not offered: the replay of a run's events is cheap."""
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "CAPABILITY_SNAPSHOT is not declared")
 
     def _run(self, call: pb.Call) -> _OpenRun:
         """Raises: InvalidRequest, RunNotOpen, StaleEpoch."""
