@@ -23,7 +23,7 @@ from neunets_trainer.augment import mirror, shift
 from neunets_trainer.build import Network, build, load_weights, named_tensors, weights_of
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data, Split
-from neunets_trainer.evaluate import Score, probabilities, score
+from neunets_trainer.evaluate import probabilities, score
 from neunets_trainer.precision import Precision, autocast
 from neunets_trainer.recipe import Recipe
 from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon, rate
@@ -127,7 +127,7 @@ class _Training:
         self._permutation: tuple[int, Tensor] = (-1, torch.empty(0))
 
     def run(self) -> Iterator[Progress | Ended]:
-        valid, horizon = self._plan()
+        horizon = self._plan()
         evaluated_at, evaluation_s = self._seconds(), 0.0
         reported, kept = (self._seconds(), self._step), self._seconds()
         train_loss, step_s, stopped = float("nan"), 0.0, False
@@ -169,13 +169,13 @@ class _Training:
             train_loss = self._mean_loss()
         yield from self._end(train_loss, Outcome.STOPPED if stopped else Outcome.SUCCEEDED)
 
-    def _plan(self) -> tuple[Score | None, Horizon]:
+    def _plan(self) -> Horizon:
         """How long to train; what the clock's training has to leave for evaluation is measured."""
         recipe, data = self._task.recipe, self._task.data
         valid_steps = len(data.valid) / self._batch
         if recipe.epochs is not None:
             steps = round(recipe.epochs * self._steps_an_epoch)
-            return None, StepHorizon(steps, self._steps_an_epoch, valid_steps)
+            return StepHorizon(steps, self._steps_an_epoch, valid_steps)
         assert recipe.device_s is not None
         few = Split(data.valid.x[:256], data.valid.y[:256])
         score(self._network, few)  # the first call is slower than all others
@@ -185,7 +185,7 @@ class _Training:
         rows = len(data.valid) + PROBE_ROWS
         if self._task.final:
             rows += len(data.valid) + len(np.load(data.folder / "y_test.npy", mmap_mode="r"))
-        return None, ClockHorizon(recipe.device_s, RESERVE_FACTOR * rows * row_s + 0.05)
+        return ClockHorizon(recipe.device_s, RESERVE_FACTOR * rows * row_s + 0.05)
 
     def _train_step(self, progress: float) -> None:
         recipe, network = self._task.recipe, self._network

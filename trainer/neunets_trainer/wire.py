@@ -1,0 +1,55 @@
+"""Jobs and results as messages."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from neunets.wire import graph_from_proto
+from neunets.worker.v1 import worker_pb2
+from neunets_trainer.checkpoint import Checkpoint
+from neunets_trainer.data import Data
+from neunets_trainer.precision import Precision
+from neunets_trainer.recipe import recipe_from_proto
+from neunets_trainer.training import Order, Outcome, Task, Weights
+
+__all__ = ["ORDERS", "OUTCOMES", "task_from_proto"]
+
+Request = worker_pb2.CompleteRequest
+
+OUTCOMES: Final = {
+    Outcome.SUCCEEDED: Request.OUTCOME_SUCCEEDED,
+    Outcome.STOPPED: Request.OUTCOME_STOPPED,
+    Outcome.OUT_OF_MEMORY: Request.OUTCOME_OUT_OF_MEMORY,
+    Outcome.NOT_A_NUMBER: Request.OUTCOME_NOT_A_NUMBER,
+    Outcome.TIMED_OUT: Request.OUTCOME_TIMED_OUT,
+    Outcome.FAILED: Request.OUTCOME_FAILED,
+}
+ORDERS: Final = {
+    worker_pb2.ORDER_CONTINUE: Order.CONTINUE,
+    worker_pb2.ORDER_FINISH: Order.FINISH,
+    worker_pb2.ORDER_ABORT: Order.ABORT,
+}
+
+
+def task_from_proto(
+    job: worker_pb2.Job,
+    data: Data,
+    precision: Precision,
+    checkpoint: Checkpoint | None,
+    incumbent: Weights | None,
+) -> Task:
+    """Raises: InvalidGraph, InvalidRequest."""
+    return Task(
+        graph=graph_from_proto(job.graph),
+        recipe=recipe_from_proto(job.recipe),
+        seed=job.seed,
+        data=data,
+        device=data.device,
+        precision=precision,
+        checkpoint=checkpoint,
+        incumbent=incumbent,
+        final=job.final,
+        deadline_s=job.deadline_s,
+        accumulate=max(1, job.accumulate),
+        device_s_used=job.device_s_used,
+    )

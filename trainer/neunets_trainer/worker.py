@@ -1,0 +1,168 @@
+"""A worker on one slot: leases trials from the engine, trains them, reports. What it cannot send ends it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Final
+
+import grpc
+import psutil
+import torch
+from safetensors.numpy import load, save
+
+from neunets.errors import InvalidGraph, InvalidRequest
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
+from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
+from neunets_trainer.data import Data, load_data
+from neunets_trainer.precision import Precision
+from neunets_trainer.training import Ended, Order, Progress, Task, run
+from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
+
+__all__ = ["Worker"]
+
+LOG: Final = logging.getLogger(__name__)
+CALL_DEADLINE_S: Final = 30.0
+ARTIFACT_DEADLINE_S: Final = 300.0
+LEASE_WAIT_S: Final = 10
+CHUNK_BYTES: Final = 256 << 10
+SAFETENSORS: Final = "application/x-safetensors"
+
+
+class Worker:
+    """One process, one device. `name` is the executor's."""
+
+    def __init__(self, channel: grpc.Channel, name: str, device: str, precision: Precision) -> None:
+        self._engine = worker_pb2_grpc.TrainerStub(channel)
+        self._name, self._device, self._precision = name, device, precision
+        self._data: tuple[str, Data] | None = None
+
+    def work(self) -> None:
+        """Lease and train until the engine retires the worker. Raises: grpc.RpcError when the engine is gone."""
+        request = worker_pb2.LeaseRequest(
+            worker=self._name, device=self._device, device_bytes=_device_bytes(self._device)
+        )
+        request.wait.FromSeconds(LEASE_WAIT_S)
+        while True:
+            answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
+            if answer.retire:
+                return
+            if answer.HasField("job"):
+                self.train(answer.job)
+
+    def train(self, job: worker_pb2.Job) -> None:
+        """One lease from its start to its Complete."""
+        LOG.info("%s attempt %d of %s", job.trial, job.attempt, job.run)
+        torch.set_num_threads(max(1, job.threads))
+        with _Lease(self._engine, self._name, job) as lease:
+            try:
+                for event in run(self._task(job), lease.order):
+                    if isinstance(event, Progress):
+                        lease.obey(self._report(job, event))
+                    else:
+                        self._complete(job, event)
+            except (InvalidGraph, InvalidRequest) as error:
+                self._engine.Complete(
+                    worker_pb2.CompleteRequest(
+                        worker=self._name, trial=job.trial, attempt=job.attempt,
+                        outcome=worker_pb2.CompleteRequest.OUTCOME_FAILED, error=error.message,
+                    ),
+                    timeout=CALL_DEADLINE_S,
+                )  # fmt: skip
+
+    def _task(self, job: worker_pb2.Job) -> Task:
+        if self._data is None or self._data[0] != job.dataset.sha256:
+            self._data = (job.dataset.sha256, load_data(Path(job.dataset.folder), self._device))
+        checkpoint = decode_checkpoint(self._get(job.checkpoint)) if job.HasField("checkpoint") else None
+        incumbent = load(self._get(job.incumbent)) if job.HasField("incumbent") else None
+        return task_from_proto(job, self._data[1], self._precision, checkpoint, incumbent)
+
+    def _report(self, job: worker_pb2.Job, progress: Progress) -> Order:
+        request = worker_pb2.ReportRequest(
+            worker=self._name,
+            trial=job.trial,
+            attempt=job.attempt,
+            step=progress.step,
+            epoch=progress.epoch,
+            device_s=progress.device_s,
+            metrics=progress.metrics,
+        )
+        if progress.checkpoint is not None:
+            request.checkpoint.CopyFrom(self._put(encode_checkpoint(progress.checkpoint)))
+        return ORDERS.get(self._engine.Report(request, timeout=CALL_DEADLINE_S).order, Order.CONTINUE)
+
+    def _complete(self, job: worker_pb2.Job, ended: Ended) -> None:
+        request = worker_pb2.CompleteRequest(
+            worker=self._name,
+            trial=job.trial,
+            attempt=job.attempt,
+            outcome=OUTCOMES[ended.outcome],
+            metrics=ended.metrics,
+            device_s=ended.device_s,
+            peak_bytes=ended.peak_bytes,
+            error=ended.error,
+        )
+        if ended.weights is not None:
+            request.artifacts["weights"].CopyFrom(self._put(save(dict(ended.weights))))
+        if ended.probe is not None:
+            x, probabilities = ended.probe
+            request.artifacts["probe"].CopyFrom(self._put(save({"x": x, "probabilities": probabilities})))
+        self._engine.Complete(request, timeout=CALL_DEADLINE_S)
+
+    def _put(self, data: bytes) -> synthesizer_pb2.ArtifactRef:
+        def chunks() -> Iterator[worker_pb2.PutArtifactRequest]:
+            yield worker_pb2.PutArtifactRequest(media_type=SAFETENSORS)
+            for start in range(0, len(data), CHUNK_BYTES):
+                yield worker_pb2.PutArtifactRequest(data=data[start : start + CHUNK_BYTES])
+
+        return self._engine.PutArtifact(chunks(), timeout=ARTIFACT_DEADLINE_S).ref
+
+    def _get(self, ref: synthesizer_pb2.ArtifactRef) -> bytes:
+        request = worker_pb2.GetArtifactRequest(sha256=ref.sha256)
+        return b"".join(part.data for part in self._engine.GetArtifact(request, timeout=ARTIFACT_DEADLINE_S))
+
+
+class _Lease:
+    """Heartbeats for the time of a `with`; remembers the engine's last order."""
+
+    def __init__(self, engine: worker_pb2_grpc.TrainerStub, worker: str, job: worker_pb2.Job) -> None:
+        self._engine = engine
+        self._request = worker_pb2.HeartbeatRequest(worker=worker, trial=job.trial, attempt=job.attempt)
+        self._every_s = job.lease.ToMilliseconds() / 3000
+        self._order = Order.CONTINUE
+        self._over = Event()
+        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> _Lease:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def order(self) -> Order:
+        return self._order
+
+    def obey(self, order: Order) -> None:
+        self._order = order
+
+    def _beat(self) -> None:
+        process = psutil.Process()
+        while not self._over.wait(self._every_s):
+            self._request.resident_bytes = process.memory_info().rss
+            try:
+                answer = self._engine.Heartbeat(self._request, timeout=self._every_s)
+            except grpc.RpcError as error:  # the lease lapses if this goes on; the next call of the training finds out
+                LOG.warning("no heartbeat: %s", error)
+                continue
+            self.obey(ORDERS.get(answer.order, Order.CONTINUE))
+
+
+def _device_bytes(device: str) -> int:
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return int(psutil.virtual_memory().available)
