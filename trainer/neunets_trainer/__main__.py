@@ -12,8 +12,8 @@ from pathlib import Path
 import grpc
 import torch
 
+from neunets.process import die_with_parent
 from neunets.status import rpc_error
-from neunets.synthesizer.serve import die_with_parent
 from neunets_trainer.precision import choose
 from neunets_trainer.worker import Worker
 

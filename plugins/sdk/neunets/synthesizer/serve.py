@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -19,13 +18,14 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from neunets.errors import NeunetsError
+from neunets.process import die_with_parent
 from neunets.status import StatusInterceptor, rpc_error
 from neunets.synthesizer.api import Synthesizer
 from neunets.synthesizer.servicer import SynthesizerServicer
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets.synthesizer.wire import description_to_proto
 
-__all__ = ["die_with_parent", "serve"]
+__all__ = ["serve"]
 
 LOG: Final = logging.getLogger(__name__)
 SERVICE: Final = synthesizer_pb2.DESCRIPTOR.services_by_name["Synthesizer"].full_name
@@ -33,7 +33,6 @@ SERVICE: Final = synthesizer_pb2.DESCRIPTOR.services_by_name["Synthesizer"].full
 THREADS: Final = 16
 PROTOCOL_MAJOR: Final = 1
 REGISTER_DEADLINE_S: Final = 5.0
-PR_SET_PDEATHSIG: Final = 1
 
 
 def serve(synthesizer: Synthesizer) -> int:
@@ -62,15 +61,6 @@ def serve(synthesizer: Synthesizer) -> int:
         server.stop(grace=1.0).wait()
         with suppress(FileNotFoundError):
             Path(endpoint.removeprefix("unix:")).unlink()
-
-
-def die_with_parent() -> None:
-    """Let the kernel end this process when the one that started it ends, however it does (Linux)."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # it ended before the kernel knew
-            os._exit(1)
 
 
 def _listen(servicer: SynthesizerServicer, folder: Path) -> tuple[grpc.Server, str]:
