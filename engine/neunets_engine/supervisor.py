@@ -94,7 +94,9 @@ class Supervisor:
     def start(self, run_id: str, interrupted: bool) -> None:
         """Drive a run from where it stands. `interrupted`: the engine before this one died under it."""
         self._place.clock.start(run_id, interrupted)
-        task = asyncio.create_task(self._drive(run_id), name=run_id)
+        synthesis = self._synthesis(run_id)
+        task = asyncio.create_task(self._drive(run_id, synthesis), name=run_id)
+        self._runs[run_id] = (synthesis, task)
         task.add_done_callback(lambda _: self._runs.pop(run_id, None))
 
     async def stop_run(
@@ -117,12 +119,8 @@ class Supervisor:
         for plugin in self._plugins.values():
             await plugin.stop()
 
-    async def _drive(self, run_id: str) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    async def _drive(self, run_id: str, synthesis: Synthesis) -> None:
         try:
-            synthesis = self._synthesis(run_id)
-            self._runs[run_id] = (synthesis, task)
             await synthesis.drive()
         except Exception as error:  # the outermost loop of a run: what nobody expected fails the run, not the engine
             LOG.exception("run %s", run_id)

@@ -16,7 +16,7 @@ from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticat
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets.validate import validate
 from neunets.wire import graph_from_proto
-from neunets_engine.admission import Rules, admit
+from neunets_engine.admission import Admitted, Rules, admit
 
 __all__ = ["LEASE_S", "PROTOCOL_MAJOR", "PluginHost", "Registration"]
 
@@ -109,5 +109,5 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self, request: synthesizer_pb2.ValidateGraphRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ValidateGraphResponse:
         answer = admit(synthesizer_pb2.Candidate(graph=request.graph), self._rules(request.run), {})
-        diagnostics = answer if isinstance(answer, list) else []
+        diagnostics = () if isinstance(answer, Admitted) else answer
         return synthesizer_pb2.ValidateGraphResponse(diagnostics=diagnostics)

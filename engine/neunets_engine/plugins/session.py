@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -41,7 +41,7 @@ BACK_OFF_S: Final = 0.2
 INTERNAL_TRIES: Final = 3
 
 Answer = TypeVar("Answer", bound=Message)
-Call = Callable[[synthesizer_pb2_grpc.SynthesizerAsyncStub, float], Awaitable[Answer]]
+Call: TypeAlias = "Callable[[synthesizer_pb2_grpc.SynthesizerAsyncStub, float], Awaitable[Answer]]"
 
 
 class PluginSession:
@@ -108,10 +108,6 @@ class PluginSession:
             self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
             raise PluginFault(f"{self._plugin.manifest.name} answered Propose with nothing: it must say what it wants")
         return answer
-
-    async def ingest(self) -> None:
-        """Second operation: everything in the run's log that the plugin has not seen."""
-        await self._ingest()
 
     async def assess(
         self, budget: synthesizer_pb2.Budget, running: list[str]

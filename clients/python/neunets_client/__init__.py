@@ -1,0 +1,1 @@
+"""The client of NeuNetS and its command line."""
