@@ -1,0 +1,120 @@
+"""The way to an engine: one that runs somewhere, or an embedded one of this process's own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from neunets.errors import NotReady
+
+__all__ = ["Connection", "default_home"]
+
+START_DEADLINE_S: Final = 60.0
+PROBE_DEADLINE_S: Final = 2.0
+STOP_DEADLINE_S: Final = 20.0
+MOST_STARTS: Final = 5
+
+
+def default_home() -> Path:
+    """NEUNETS_HOME, or neunets in the user's data folder (XDG)."""
+    if "NEUNETS_HOME" in os.environ:
+        return Path(os.environ["NEUNETS_HOME"])
+    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "neunets"
+
+
+class Connection:
+    """A channel for the time of a `with`; owns the embedded engine's process where there is one.
+
+    With `server`, a gRPC target. Else the engine that works on `home`, started if none does: with `hold`, unfinished
+    runs stay where they are.
+    """
+
+    def __init__(self, server: str | None, home: Path, *, hold: bool) -> None:
+        self._home = home.absolute()
+        self._target = server or f"unix:{self._home / 'engine.sock'}"
+        self._may_start = server is None
+        self._hold = hold
+        self._process: subprocess.Popen[bytes] | None = None
+        self._starts = 0
+        self.channel = grpc.insecure_channel(self._target)
+
+    def __enter__(self) -> Self:
+        try:
+            self.ensure()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def ensure(self) -> None:
+        """Make sure that an engine answers. Raises: NotReady."""
+        if not self._may_start:
+            if not self._answers(5 * PROBE_DEADLINE_S):
+                raise NotReady(f"no engine answers at {self._target}: start one with `neunets up`")
+            return
+        if self._process is not None and self._process.poll() is None and self._answers(PROBE_DEADLINE_S):
+            return
+        if self._process is None and (self._home / "engine.sock").exists() and self._answers(PROBE_DEADLINE_S):
+            return
+        self._start()
+
+    def close(self) -> None:
+        """Stop the embedded engine; its unfinished runs can be resumed."""
+        self.channel.close()
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            try:
+                self._process.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+    def _start(self) -> None:
+        self._starts += 1
+        log = self._home / "engine.log"
+        if self._starts > MOST_STARTS:
+            raise NotReady(f"the engine ended {MOST_STARTS} times; see {log}")
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
+        command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self._target]
+        command += ["--hold"] if self._hold else []
+        with log.open("ab") as output:
+            # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+            )
+        self.channel.close()
+        self.channel = grpc.insecure_channel(self._target)
+        process = self._process
+        if not self._answers(START_DEADLINE_S, lambda: process.poll() is None):
+            raise NotReady(f"the engine did not start: {_last_line(log)}")
+
+    def _answers(self, within_s: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
+        """Ask in slices, so that a process that ended is noticed at once."""
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        for _ in range(max(1, round(within_s / PROBE_DEADLINE_S))):
+            with suppress(grpc.RpcError):
+                stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_DEADLINE_S, wait_for_ready=True)
+                return True
+            if not is_alive():
+                return False
+        return False
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return f"{lines[-1] if lines else 'it said nothing'} (see {log})"

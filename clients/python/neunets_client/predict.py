@@ -1,0 +1,65 @@
+"""An exported model on files: what a user of the ONNX file would write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neunets.errors import InvalidRequest, NotReady
+
+__all__ = ["Prediction", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    file: Path
+    label: str
+    probability: float
+
+
+def predict(model: Path, files: Sequence[Path]) -> Iterator[Prediction]:
+    """One file holds one example: an image, or a `.npy` array. Raises: InvalidRequest, NotReady without onnxruntime."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise NotReady("onnxruntime is not installed: pip install onnxruntime pillow") from error
+    if not model.is_file():
+        raise InvalidRequest("model", f"there is no file {model}")
+    try:
+        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's own errors have no common class
+        raise InvalidRequest("model", f"{model} is no ONNX model that can be run: {error}") from error
+    given = session.get_inputs()[0]
+    shape = tuple(given.shape[1:])
+    for file in files:
+        x = _example(file, shape, given.type == "tensor(uint8)")
+        probabilities, labels = session.run(["probabilities", "label"], {given.name: x[np.newaxis]})
+        yield Prediction(file, str(labels[0]), float(probabilities[0].max()))
+
+
+def _example(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
+    if not file.is_file():
+        raise InvalidRequest("files", f"there is no file {file}")
+    x = _read(file, shape, is_image)
+    if x.shape != shape:
+        raise InvalidRequest("files", f"{file} has the shape {x.shape}, the model takes {shape}: resize it first")
+    return x
+
+
+def _read(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
+    try:
+        if file.suffix == ".npy":
+            x = np.load(file, allow_pickle=False).astype(np.uint8 if is_image else np.float32)
+            return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
+        from PIL import Image
+
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("L" if shape[-1] == 1 else "RGB"))
+    except (OSError, ValueError) as error:
+        raise InvalidRequest("files", f"{file} cannot be read: {error}") from error
+    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
