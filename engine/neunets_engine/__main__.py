@@ -21,10 +21,11 @@ def main() -> int:
     parser.add_argument(
         "--devices", default="", help="one device a slot, comma separated; by default one cpu a core"
     )
+    parser.add_argument("--take-up", default="all", help="unfinished runs to go on with: all, none, or a run's id")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     devices = [name for name in arguments.devices.split(",") if name] or ["cpu"] * len(os.sched_getaffinity(0))
-    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices)
+    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up)
     try:
         asyncio.run(_run(settings))
     except NeunetsError as error:

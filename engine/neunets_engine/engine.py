@@ -46,11 +46,15 @@ SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot."""
+    """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot.
+
+    `take_up`: unfinished runs to go on with: "all", "none", or the id of one.
+    """
 
     home: Path
     listen: str
     devices: Sequence[str]
+    take_up: str = "all"
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
@@ -97,7 +101,8 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     executor.start()
     background = [asyncio.create_task(clock.run(pids)), asyncio.create_task(_expire(scheduler, executor))]
     for run_id in store.unfinished():
-        supervisor.start(run_id, interrupted=True)
+        if settings.take_up in ("all", run_id):
+            supervisor.start(run_id, interrupted=True)
     await api.start()
     for name in ("", *SERVICES):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)

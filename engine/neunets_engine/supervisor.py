@@ -99,6 +99,9 @@ class Supervisor:
         self._runs[run_id] = (synthesis, task)
         task.add_done_callback(lambda _: self._runs.pop(run_id, None))
 
+    def drives(self, run_id: str) -> bool:
+        return run_id in self._runs
+
     async def stop_run(
         self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType
     ) -> store_pb2.RunRecord:

@@ -34,15 +34,15 @@ def default_home() -> Path:
 class Connection:
     """A channel for the time of a `with`; owns the embedded engine's process where there is one.
 
-    With `server`, a gRPC target. Else the engine that works on `home`, started if none does: with `hold`, unfinished
-    runs stay where they are.
+    With `server`, a gRPC target. Else the engine that works on `home`, started if none does; it goes on with the
+    unfinished runs that `take_up` names: "all", "none", or the id of one.
     """
 
-    def __init__(self, server: str | None, home: Path, *, hold: bool) -> None:
+    def __init__(self, server: str | None, home: Path, *, take_up: str = "none") -> None:
         self._home = home.absolute()
         self._target = server or f"unix:{self._home / 'engine.sock'}"
         self._may_start = server is None
-        self._hold = hold
+        self.take_up = take_up
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
         self.channel = grpc.insecure_channel(self._target)
@@ -91,7 +91,7 @@ class Connection:
         except OSError as error:
             raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
         command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self._target]
-        command += ["--hold"] if self._hold else []
+        command += ["--take-up", self.take_up]
         with log.open("ab") as output:
             # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.
             self._process = subprocess.Popen(

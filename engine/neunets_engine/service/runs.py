@@ -13,12 +13,12 @@ import grpc
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.service.names import run_id_of
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 
-__all__ = ["RunsService", "page_bounds"]
+__all__ = ["RunsService", "page_bounds", "page_token"]
 
 HEARTBEAT_S: Final = 15.0
 LARGEST_PAGE: Final = 1000
@@ -104,6 +104,10 @@ class RunsService(service_pb2_grpc.RunsServicer):
 
     async def Resume(self, request: service_pb2.ResumeRunRequest, context: Context) -> service_pb2.Run:  # noqa: N802
         run_id = run_id_of(request.name)
-        record = await self._store.resume(run_id)
+        record = self._store.run(run_id)
+        if self._supervisor.drives(run_id):
+            return record.run
+        if State(record.run.state) not in ACTIVE:
+            record = await self._store.resume(run_id)
         self._supervisor.start(run_id, interrupted=False)
         return record.run
