@@ -41,9 +41,7 @@ def generate(bin_folder: Path, out: Path) -> list[Path]:
     for source in sources:
         (out / source).parent.joinpath("__init__.py").touch()
     return sorted(
-        path.relative_to(out)
-        for path in out.rglob("*.py*")
-        if path.name.endswith((*SUFFIXES, "__init__.py"))
+        path.relative_to(out) for path in out.rglob("*.py*") if path.name.endswith((*SUFFIXES, "__init__.py"))
     )
 
 

@@ -18,9 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="neunets-engine", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder of everything that is kept")
     parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")
-    parser.add_argument(
-        "--devices", default="", help="one device a slot, comma separated; by default one cpu a core"
-    )
+    parser.add_argument("--devices", default="", help="one device a slot, comma separated; by default one cpu a core")
     parser.add_argument("--take-up", default="all", help="unfinished runs to go on with: all, none, or a run's id")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -71,7 +71,9 @@ def admit(
     if price.params > limit:
         return [_refusal("OVER_CONSTRAINT", "params", f"{price.params:,} parameters, at most {limit:,} are allowed")]
     if price.activation_bytes > MOST_ACTIVATION_BYTES:
-        text = f"{price.activation_bytes:,} bytes of activations an example, at most {MOST_ACTIVATION_BYTES:,} are allowed"
+        text = (
+            f"{price.activation_bytes:,} bytes of activations an example, at most {MOST_ACTIVATION_BYTES:,} are allowed"
+        )
         return [_refusal("OVER_CONSTRAINT", "activation_bytes", text)]
     digest = canonical_hash(graph)
     if digest in known:
@@ -82,7 +84,7 @@ def admit(
 def _recipe_errors(recipe: synthesizer_pb2.Recipe) -> list[synthesizer_pb2.Diagnostic]:
     errors = []
     for field, (low, high) in RECIPE_RANGES.items():
-        if recipe.HasField(field):
+        if recipe.HasField(field):  # type: ignore[arg-type]
             value = float(getattr(recipe, field))
             if not (math.isfinite(value) and low <= value <= high):
                 text = f"{value:g} is not within {low:g}..{high:g}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import grpc
+from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -89,7 +90,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(supervisor), api)
-    healthy = health.aio.HealthServicer()
+    healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
     _bind(api, settings.listen)

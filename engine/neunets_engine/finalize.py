@@ -52,7 +52,7 @@ def _export(
     model = export_onnx(graph, weights, list(dataset.classes))
     difference = check(model, probe["x"], probe["probabilities"])
     figures = {
-        **{name: value for name, value in trial.result.metrics.items()},
+        **trial.result.metrics,
         "model_bytes": float(len(model)),
         "latency_ms": latency_ms(model, probe["x"][:1]),
         "max_abs_difference": difference,

@@ -102,9 +102,7 @@ class Supervisor:
     def drives(self, run_id: str) -> bool:
         return run_id in self._runs
 
-    async def stop_run(
-        self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType
-    ) -> store_pb2.RunRecord:
+    async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run has ended."""
         record = await self._place.store.request_stop(run_id, mode)
         if run_id in self._runs:

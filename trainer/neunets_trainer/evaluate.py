@@ -31,7 +31,8 @@ def score(network: Network, split: Split) -> Score:
     right = torch.zeros((), dtype=torch.float64, device=split.y.device)
     loss = torch.zeros((), dtype=torch.float64, device=split.y.device)
     with _Evaluation(network):
-        for x, y in zip(split.x.split(BATCH), split.y.split(BATCH), strict=True):
+        for begin in range(0, len(split), BATCH):
+            x, y = split.x[begin : begin + BATCH], split.y[begin : begin + BATCH]
             logits = network(x)
             right += (logits.argmax(1) == y).sum()
             loss += F.cross_entropy(logits, y, reduction="sum")

@@ -21,11 +21,9 @@ def rate(progress: float, peak: float, warmup: float) -> float:
 
     `progress` and `warmup` are fractions of the training.
     """
-    if progress < warmup:
-        share = progress / warmup
-    else:
-        share = (1.0 - progress) / (1.0 - warmup) if warmup < 1.0 else 1.0
-    return peak * max(LOWEST, min(1.0, share))
+    rising = progress / warmup if progress < warmup else 1.0
+    falling = (1.0 - progress) / (1.0 - warmup) if warmup < 1.0 else 1.0
+    return peak * max(LOWEST, min(rising, falling, 1.0))
 
 
 @dataclass(frozen=True, slots=True)

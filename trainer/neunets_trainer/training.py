@@ -285,7 +285,7 @@ def _start(task: Task) -> tuple[Network, int]:
     if task.precision is Precision.BFLOAT16:
         network.memory_format = torch.channels_last
         if len(task.graph.input.shape) == 3:
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(memory_format=torch.channels_last)
     return network, step
 
 

@@ -170,5 +170,3 @@ def _errors() -> Iterator[None]:
         if isinstance(error, PluginUnavailable):
             error = NotReady(f"the engine does not answer: {error.message}")
         raise error from raw
-
-

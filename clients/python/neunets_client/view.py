@@ -86,7 +86,7 @@ class _Board:
     def _ended(self, ended: synthesizer_pb2.TrialEnded) -> str:
         trial = self.trials.setdefault(ended.trial, _Trial(ended.candidate))
         trial.status = ENDS.Name(ended.state).removeprefix("STATE_").lower()
-        trial.accuracy = ended.metrics["valid_accuracy"] if "valid_accuracy" in ended.metrics else trial.accuracy
+        trial.accuracy = dict(ended.metrics).get("valid_accuracy", trial.accuracy)
         trial.seconds = ended.device_s
         words = f"{ended.trial} {trial.status}: {self.params.get(ended.candidate, 0):,} parameters"
         if trial.accuracy == trial.accuracy:
@@ -104,7 +104,8 @@ class _Board:
         if run.spec.HasField("trials"):
             words.append(f"trial {run.trials_ended} of {run.spec.trials}")
             if run.trials_ended and not run.spec.HasField("wall_s"):
-                words.append(f"ETA {used / run.trials_ended * (run.spec.trials - run.trials_ended):.0f} s + final training")
+                left = used / run.trials_ended * (run.spec.trials - run.trials_ended)
+                words.append(f"ETA {left:.0f} s and the final training")
         return " · ".join(words)
 
     def table(self) -> Group:
@@ -114,7 +115,8 @@ class _Board:
             shown = f"{name} (final)" if name == self.final else name
             style = "bold" if name == self.run.best_trial else ""
             seconds = f"{trial.seconds:.1f}" if trial.seconds else ""
-            table.add_row(shown, f"{self.params.get(trial.candidate, 0):,}", trial.status, accuracy, seconds, style=style)
+            params = f"{self.params.get(trial.candidate, 0):,}"
+            table.add_row(shown, params, trial.status, accuracy, seconds, style=style)
         return Group(Text(self.head()), table)
 
     def __rich__(self) -> Group:

@@ -51,7 +51,7 @@ class Body:
     def constants(self) -> list[TensorProto]:
         return list(self._constants.values())
 
-    def add(self, operator: str, inputs: Sequence[str], name: str, step: str = "", **attributes: Any) -> str:
+    def add(self, operator: str, inputs: Sequence[str], name: str, step: str = "", /, **attributes: Any) -> str:
         """Write the ONNX node of the IR node `name`, or a `step` on the way to it. Returns: its tensor."""
         tensor = f"{name}:{step or 0}"
         self.write(operator, inputs, tensor if step else name, tensor, **attributes)
@@ -69,7 +69,8 @@ class Body:
 
     def strings(self, name: str, values: Sequence[str]) -> str:
         encoded = [value.encode() for value in values]
-        self._constants[name] = helper.make_tensor(name, TensorProto.STRING, [len(encoded)], encoded)
+        tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=[len(encoded)], string_data=encoded)
+        self._constants[name] = tensor
         return name
 
     def weights(self, site: Site, *parameters: str) -> list[str]:

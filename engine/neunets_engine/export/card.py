@@ -70,7 +70,9 @@ class ModelCard:
             "Training": _table(self._training()),
             "Network": "```\n" + "\n".join(self.architecture) + "\n```",
         }
-        parts = [f"{'##' if number else '#'} {title}\n\n{text}\n" for number, (title, text) in enumerate(sections.items())]
+        parts = [
+            f"{'##' if number else '#'} {title}\n\n{text}\n" for number, (title, text) in enumerate(sections.items())
+        ]
         return "\n".join(parts)
 
     def _summary(self) -> str:

@@ -46,7 +46,7 @@ def _fold(layer: Node, norm: Node, weights: Weights) -> None:
         weights.pop(f"{norm.name}.{key}").astype(np.float64)
         for key in ("weight", "bias", "running_mean", "running_var")
     )
-    scale = gamma / np.sqrt(variance + attributes_of(norm)["epsilon"])
+    scale = gamma / np.sqrt(variance + float(str(attributes_of(norm)["epsilon"])))
     outer = f"{layer.name}.{OUTER[layer.op]}"
     kernels = weights[outer].astype(np.float64)
     bias = weights.get(f"{layer.name}.bias", np.zeros(len(scale), np.float32)).astype(np.float64)

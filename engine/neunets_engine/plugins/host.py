@@ -60,7 +60,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     def revoke(self, plugin: str) -> None:
         self._tokens = {token: entry for token, entry in self._tokens.items() if entry.plugin != plugin}
 
-    async def Register(  # noqa: N802
+    async def Register(
         self, request: synthesizer_pb2.RegisterRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.RegisterResponse:
         entry = self._tokens.get(request.token)
@@ -82,7 +82,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
 
-    async def Renew(  # noqa: N802
+    async def Renew(
         self, request: synthesizer_pb2.RenewRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.RenewResponse:
         if request.plugin not in self._renewed:
@@ -92,7 +92,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
 
-    async def EstimateCost(  # noqa: N802
+    async def EstimateCost(
         self, request: synthesizer_pb2.EstimateCostRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.EstimateCostResponse:
         try:
@@ -105,7 +105,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
             params=price.params, flops=price.flops, activation_bytes=price.activation_bytes
         )
 
-    async def ValidateGraph(  # noqa: N802
+    async def ValidateGraph(
         self, request: synthesizer_pb2.ValidateGraphRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ValidateGraphResponse:
         answer = admit(synthesizer_pb2.Candidate(graph=request.graph), self._rules(request.run), {})

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -154,7 +154,8 @@ class Plugin:
         self._tasks.append(asyncio.create_task(self._relay(process)))
         ended = asyncio.create_task(process.wait())
         try:
-            await asyncio.wait({ended, registered}, timeout=START_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
+            first: set[asyncio.Future[Any]] = {ended, registered}
+            await asyncio.wait(first, timeout=START_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             ended.cancel()
             self._host.revoke(self.manifest.name)
@@ -175,7 +176,7 @@ class Plugin:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
         if self._channel is not None:
-            await self._channel.close()
+            await self._channel.close(None)
             self._channel = None
         self.kill()
         if self._process is not None:

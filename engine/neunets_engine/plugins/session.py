@@ -109,9 +109,7 @@ class PluginSession:
             raise PluginFault(f"{self._plugin.manifest.name} answered Propose with nothing: it must say what it wants")
         return answer
 
-    async def assess(
-        self, budget: synthesizer_pb2.Budget, running: list[str]
-    ) -> synthesizer_pb2.AssessResponse | None:
+    async def assess(self, budget: synthesizer_pb2.Budget, running: list[str]) -> synthesizer_pb2.AssessResponse | None:
         """Third operation; None where the plugin gives no verdict in time."""
 
         def ask(

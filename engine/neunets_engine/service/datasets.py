@@ -23,9 +23,7 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         self._store = store
         self._root = root
 
-    async def Register(  # noqa: N802
-        self, request: service_pb2.RegisterDatasetRequest, context: Context
-    ) -> service_pb2.Dataset:
+    async def Register(self, request: service_pb2.RegisterDatasetRequest, context: Context) -> service_pb2.Dataset:
         if not request.source:
             raise InvalidRequest("source", "name a folder, a file, or a built-in data set such as digits")
         dataset = await asyncio.to_thread(
@@ -39,7 +37,5 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         await self._store.put_dataset(dataset)
         return dataset
 
-    async def Describe(  # noqa: N802
-        self, request: service_pb2.DescribeDatasetRequest, context: Context
-    ) -> service_pb2.Dataset:
+    async def Describe(self, request: service_pb2.DescribeDatasetRequest, context: Context) -> service_pb2.Dataset:
         return self._store.dataset(request.name)

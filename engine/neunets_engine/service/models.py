@@ -25,30 +25,28 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         self._store = store
         self._artifacts = artifacts
 
-    async def List(  # noqa: N802
-        self, request: service_pb2.ListModelsRequest, context: Context
-    ) -> service_pb2.ListModelsResponse:
+    async def List(self, request: service_pb2.ListModelsRequest, context: Context) -> service_pb2.ListModelsResponse:
         count, after = page_bounds(request.page_size, request.page_token)
         trials = [trial for trial in self._store.trials(run_id_of(request.parent)) if trial.trial > after]
         more = page_token(trials[count - 1].trial) if len(trials) > count else ""
         return service_pb2.ListModelsResponse(models=map(_model, trials[:count]), next_page_token=more)
 
-    async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:  # noqa: N802
+    async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:
         return _model(self._store.trial(*trial_of(request.name)))
 
-    async def Metrics(  # noqa: N802
+    async def Metrics(
         self, request: service_pb2.ModelMetricsRequest, context: Context
     ) -> service_pb2.ModelMetricsResponse:
         run_id, trial = trial_of(request.name)
         self._store.trial(run_id, trial)
         return service_pb2.ModelMetricsResponse(measured=self._store.metrics(run_id, trial))
 
-    async def Export(  # noqa: N802
+    async def Export(
         self, request: service_pb2.ExportModelRequest, context: Context
     ) -> service_pb2.ExportModelResponse:
         return service_pb2.ExportModelResponse(model=_model(self._exported(request.name)))
 
-    async def Download(  # noqa: N802
+    async def Download(
         self, request: service_pb2.DownloadRequest, context: Context
     ) -> AsyncIterator[service_pb2.DownloadResponse]:
         trial = self._exported(request.name)

@@ -47,7 +47,7 @@ class RunsService(service_pb2_grpc.RunsServicer):
         self._store = store
         self._supervisor = supervisor
 
-    async def Create(self, request: service_pb2.CreateRunRequest, context: Context) -> service_pb2.Run:  # noqa: N802
+    async def Create(self, request: service_pb2.CreateRunRequest, context: Context) -> service_pb2.Run:
         spec = service_pb2.RunSpec()
         spec.CopyFrom(request.spec)
         spec.synthesizer = spec.synthesizer or "random"
@@ -62,18 +62,16 @@ class RunsService(service_pb2_grpc.RunsServicer):
         self._supervisor.start(run_id_of(created.name), interrupted=False)
         return created
 
-    async def Get(self, request: service_pb2.GetRunRequest, context: Context) -> service_pb2.Run:  # noqa: N802
+    async def Get(self, request: service_pb2.GetRunRequest, context: Context) -> service_pb2.Run:
         return self._store.run(run_id_of(request.name)).run
 
-    async def List(  # noqa: N802
-        self, request: service_pb2.ListRunsRequest, context: Context
-    ) -> service_pb2.ListRunsResponse:
+    async def List(self, request: service_pb2.ListRunsRequest, context: Context) -> service_pb2.ListRunsResponse:
         count, before = page_bounds(request.page_size, request.page_token)
         runs = self._store.runs(count + 1, before)
         more = page_token(run_id_of(runs[count - 1].name)) if len(runs) > count else ""
         return service_pb2.ListRunsResponse(runs=runs[:count], next_page_token=more)
 
-    async def Watch(  # noqa: N802
+    async def Watch(
         self, request: service_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[service_pb2.WatchRunResponse]:
         run_id = run_id_of(request.name)
@@ -96,13 +94,13 @@ class RunsService(service_pb2_grpc.RunsServicer):
             except TimeoutError:
                 yield service_pb2.WatchRunResponse(run=run)
 
-    async def Stop(self, request: service_pb2.StopRunRequest, context: Context) -> service_pb2.Run:  # noqa: N802
+    async def Stop(self, request: service_pb2.StopRunRequest, context: Context) -> service_pb2.Run:
         if request.mode == service_pb2.StopRunRequest.MODE_UNSPECIFIED:
             raise InvalidRequest("mode", "say MODE_FINISH (export the best so far) or MODE_ABORT")
         record = await self._supervisor.stop_run(run_id_of(request.name), request.mode)
         return record.run
 
-    async def Resume(self, request: service_pb2.ResumeRunRequest, context: Context) -> service_pb2.Run:  # noqa: N802
+    async def Resume(self, request: service_pb2.ResumeRunRequest, context: Context) -> service_pb2.Run:
         run_id = run_id_of(request.name)
         record = self._store.run(run_id)
         if self._supervisor.drives(run_id):

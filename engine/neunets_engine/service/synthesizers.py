@@ -19,15 +19,13 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    async def List(  # noqa: N802
+    async def List(
         self, request: service_pb2.ListSynthesizersRequest, context: Context
     ) -> service_pb2.ListSynthesizersResponse:
         infos = [_info(self._supervisor.plugin(name)) for name in self._supervisor.plugin_names()]
         return service_pb2.ListSynthesizersResponse(synthesizers=infos)
 
-    async def Get(  # noqa: N802
-        self, request: service_pb2.GetSynthesizerRequest, context: Context
-    ) -> service_pb2.SynthesizerInfo:
+    async def Get(self, request: service_pb2.GetSynthesizerRequest, context: Context) -> service_pb2.SynthesizerInfo:
         plugin = self._supervisor.plugin(request.name)
         await plugin.channel()
         return _info(plugin)

@@ -54,24 +54,18 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         self._datasets = datasets
         self._slots = slots
 
-    async def Lease(  # noqa: N802
-        self, request: worker_pb2.LeaseRequest, context: Context
-    ) -> worker_pb2.LeaseResponse:
+    async def Lease(self, request: worker_pb2.LeaseRequest, context: Context) -> worker_pb2.LeaseResponse:
         if not request.worker:
             raise InvalidRequest("worker", "a worker needs a name")
         wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
         trial = await self._scheduler.lease(request.worker, request.device, wait_s)
         return worker_pb2.LeaseResponse(job=None if trial is None else self._job(trial))
 
-    async def Heartbeat(  # noqa: N802
-        self, request: worker_pb2.HeartbeatRequest, context: Context
-    ) -> worker_pb2.HeartbeatResponse:
+    async def Heartbeat(self, request: worker_pb2.HeartbeatRequest, context: Context) -> worker_pb2.HeartbeatResponse:
         order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
         return worker_pb2.HeartbeatResponse(order=order)
 
-    async def Report(  # noqa: N802
-        self, request: worker_pb2.ReportRequest, context: Context
-    ) -> worker_pb2.ReportResponse:
+    async def Report(self, request: worker_pb2.ReportRequest, context: Context) -> worker_pb2.ReportResponse:
         run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
         if run_id is None:
             return worker_pb2.ReportResponse(order=worker_pb2.ORDER_ABORT)
@@ -83,9 +77,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
         return worker_pb2.ReportResponse(order=order)
 
-    async def Complete(  # noqa: N802
-        self, request: worker_pb2.CompleteRequest, context: Context
-    ) -> worker_pb2.CompleteResponse:
+    async def Complete(self, request: worker_pb2.CompleteRequest, context: Context) -> worker_pb2.CompleteResponse:
         run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
         if run_id is None:
             return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_ABORT)
@@ -93,7 +85,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         kept = await self._scheduler.complete(request.worker, _ended(request, trial))
         return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_CONTINUE if kept else worker_pb2.ORDER_ABORT)
 
-    async def PutArtifact(  # noqa: N802
+    async def PutArtifact(
         self, request_iterator: AsyncIterable[worker_pb2.PutArtifactRequest], context: Context
     ) -> worker_pb2.PutArtifactResponse:
         media_type, parts, size = "", [], 0
@@ -105,7 +97,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
                 raise InvalidRequest("data", f"an artifact has at most {LARGEST_ARTIFACT} bytes")
         return worker_pb2.PutArtifactResponse(ref=self._artifacts.put(b"".join(parts), media_type))
 
-    async def GetArtifact(  # noqa: N802
+    async def GetArtifact(
         self, request: worker_pb2.GetArtifactRequest, context: Context
     ) -> AsyncIterator[worker_pb2.GetArtifactResponse]:
         data = self._artifacts.get(request.sha256, request.offset)

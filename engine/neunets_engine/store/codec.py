@@ -62,8 +62,7 @@ def put_trial(writer: Writer, trial: store_pb2.TrialRecord) -> None:
 def trials_of(reader: Reader, run_id: str) -> list[store_pb2.TrialRecord]:
     """All trials of a run, in the order in which they were proposed."""
     return [
-        store_pb2.TrialRecord.FromString(value)
-        for _, value in reader.scan("trials", scoped(run_id), scope_end(run_id))
+        store_pb2.TrialRecord.FromString(value) for _, value in reader.scan("trials", scoped(run_id), scope_end(run_id))
     ]
 
 

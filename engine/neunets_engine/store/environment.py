@@ -143,8 +143,8 @@ class Environment:
                 break
             except lmdb.MapFullError:
                 self._grow()
-            except lmdb.DiskError as error:
-                full = NotReady(f"the store cannot write: {error}; free some disk space")
+            except lmdb.DiskError as disk:
+                full = NotReady(f"the store cannot write: {disk}; free some disk space")
                 outcomes = [(task, None, full) for task in group]
                 break
         for task, result, error in outcomes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-__all__ = ["numbered", "scoped", "scope_end", "sequence_of"]
+__all__ = ["numbered", "scope_end", "scoped", "sequence_of"]
 
 
 def scoped(run_id: str, name: str = "") -> bytes:

@@ -450,5 +450,3 @@ def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
 
 def _run_id(run: service_pb2.Run) -> str:
     return run.name.removeprefix("runs/")
-
-

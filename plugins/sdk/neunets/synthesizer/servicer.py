@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor, TimeoutError
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, NoReturn, TypeVar
@@ -46,11 +46,11 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
     def open_runs(self) -> int:
         return len(self._runs)
 
-    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeResponse:  # noqa: N802
+    def Describe(self, request: pb.DescribeRequest, context: grpc.ServicerContext) -> pb.DescribeResponse:
         _deadline_s(context)
         return wire.description_to_proto(self._synthesizer.describe())
 
-    def Open(self, request: pb.OpenRequest, context: grpc.ServicerContext) -> pb.OpenResponse:  # noqa: N802
+    def Open(self, request: pb.OpenRequest, context: grpc.ServicerContext) -> pb.OpenResponse:
         deadline_s = _deadline_s(context)
         if not request.call.run:
             raise InvalidRequest("call.run", "unset")
@@ -79,7 +79,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
                 replaced.thread.shutdown(wait=False)
         return pb.OpenResponse(applied_seq=0, effective_settings=request.settings)
 
-    def Propose(self, request: pb.ProposeRequest, context: grpc.ServicerContext) -> pb.ProposeResponse:  # noqa: N802
+    def Propose(self, request: pb.ProposeRequest, context: grpc.ServicerContext) -> pb.ProposeResponse:
         deadline_s = _deadline_s(context)
         run = self._run(request.call)
         if not request.call.request_id:
@@ -102,7 +102,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
 
         return _alone(run, propose, deadline_s)
 
-    def Ingest(self, request: pb.IngestRequest, context: grpc.ServicerContext) -> pb.IngestResponse:  # noqa: N802
+    def Ingest(self, request: pb.IngestRequest, context: grpc.ServicerContext) -> pb.IngestResponse:
         deadline_s = _deadline_s(context)
         run = self._run(request.call)
 
@@ -119,7 +119,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
 
         return pb.IngestResponse(applied_seq=_alone(run, ingest, deadline_s))
 
-    def Assess(self, request: pb.AssessRequest, context: grpc.ServicerContext) -> pb.AssessResponse:  # noqa: N802
+    def Assess(self, request: pb.AssessRequest, context: grpc.ServicerContext) -> pb.AssessResponse:
         deadline_s = _deadline_s(context)
         run = self._run(request.call)
         _check_seq(request.call, run)
@@ -127,7 +127,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
         running = tuple(request.running_trials)
         return wire.assessment_to_proto(_alone(run, lambda: run.session.assess(budget, running), deadline_s))
 
-    def Close(self, request: pb.CloseRequest, context: grpc.ServicerContext) -> pb.CloseResponse:  # noqa: N802
+    def Close(self, request: pb.CloseRequest, context: grpc.ServicerContext) -> pb.CloseResponse:
         with self._lock:
             run = self._runs.get(request.call.run)
             if run is not None and request.call.epoch >= run.epoch:
@@ -135,7 +135,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
                 run.thread.shutdown(wait=False)
         return pb.CloseResponse()
 
-    def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> NoReturn:  # noqa: N802
+    def Snapshot(self, request: pb.SnapshotRequest, context: grpc.ServicerContext) -> NoReturn:
         """Not offered: the replay of a run's events is cheap."""
         context.abort(grpc.StatusCode.UNIMPLEMENTED, "CAPABILITY_SNAPSHOT is not declared")
 
