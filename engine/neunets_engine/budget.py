@@ -11,15 +11,15 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 
 __all__ = ["BudgetPlan", "complete"]
 
-# Share of the wall time after which nothing new is trained for the search. The rest trains the winner: on 2 cores a fixed
-# network gains more from a second minute than a search does from a sixth trial.
+# Share of the wall time after which nothing new is trained for the search. The rest trains the winner, at its full
+# length and with every core.
 SEARCH_SHARE: Final = 0.4
 TRIALS_A_SLOT: Final = 4
 SHORTEST_TRIAL_S: Final = 2.0
 LONGEST_TRIAL_S: Final = 600.0
 # Export, its check and the client's download, inside the budget.
 EXPORT_RESERVE_S: Final = 3.0
-# Without a wall budget a trial sees about so many examples, within so many epochs; a final training three times as many.
+# Without a wall budget a trial sees about so many examples, within so many epochs; the final training more.
 EXAMPLES_A_TRIAL: Final = 200_000
 MOST_EPOCHS: Final = 30.0
 FINAL_FACTOR: Final = 3.0

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -310,7 +311,7 @@ def _state(run: service_pb2.Run) -> str:
     return service_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_")
 
 
-def _show(table: Table, rows: list[dict[str, object]], as_json: bool) -> None:
+def _show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
     else:

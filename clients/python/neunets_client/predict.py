@@ -54,7 +54,7 @@ def _example(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]
 def _read(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
     try:
         if file.suffix == ".npy":
-            x = np.load(file, allow_pickle=False).astype(np.uint8 if is_image else np.float32)
+            x: NDArray[Any] = np.load(file, allow_pickle=False).astype(np.uint8 if is_image else np.float32)
             return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
         from PIL import Image
 

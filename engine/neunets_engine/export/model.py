@@ -33,7 +33,7 @@ ELEMENT: Final = {DataType.UINT8: TensorProto.UINT8, DataType.FLOAT32: TensorPro
 
 
 def export_onnx(graph: Graph, weights: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> bytes:
-    """Translate a graph, `weights` by their keys NODE.PARAM and the names of the `classes`; the same gives the same bytes.
+    """Translate a graph with `weights` by their keys NODE.PARAM; the same gives the same bytes.
 
     Input: "image" (batch, H, W, C) or "sequence" (batch, L, C), as stored. Outputs: "probabilities" (batch, classes)
     float32, "label" (batch,) string. Raises: InvalidGraph, also for weights that do not fit or exceed 2 GiB.

@@ -6,7 +6,7 @@ import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 import grpc
 from google.protobuf.message import Message
@@ -129,7 +129,7 @@ class PluginSession:
             return
         request = synthesizer_pb2.CloseRequest(call=self._header(), reason=reason)
         try:
-            stub = synthesizer_pb2_grpc.SynthesizerStub(await self._plugin.channel())
+            stub = _stub(await self._plugin.channel())
             await stub.Close(request, timeout=CLOSE_DEADLINE_S)
         except (grpc.aio.AioRpcError, NeunetsError):
             return
@@ -158,7 +158,7 @@ class PluginSession:
         while True:
             if run_scoped:
                 await self.ingest()
-            stub = synthesizer_pb2_grpc.SynthesizerStub(await self._plugin.channel())
+            stub = _stub(await self._plugin.channel())
             self._plugin.calls_in_flight += 1
             try:
                 answer: Answer = await call(stub, deadline_s)
@@ -203,6 +203,11 @@ class PluginSession:
         call.request_id = request_id or str(uuid.uuid4())
         call.log_seq = self._applied
         return call
+
+
+def _stub(channel: grpc.aio.Channel) -> synthesizer_pb2_grpc.SynthesizerAsyncStub:
+    """The asyncio stub is a name for type checkers only."""
+    return cast("synthesizer_pb2_grpc.SynthesizerAsyncStub", synthesizer_pb2_grpc.SynthesizerStub(channel))
 
 
 def _send_events(

@@ -1,0 +1,77 @@
+"""Three meanings of one graph agree: the reference, the torch module and the exported ONNX file."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import torch
+from hypothesis import given, settings
+
+from neunets.errors import InvalidGraph
+from neunets.ops import OPERATORS
+from neunets.reference import MEANING, run
+from neunets_engine.export import export_onnx
+from neunets_engine.export.translations import TRANSLATIONS
+from neunets_trainer.build import build, load_weights, weights_of
+from neunets_trainer.layers import LAYERS
+from strategies import CLASSES, Case, cases
+
+NAMES = [f"class {number}" for number in range(CLASSES)]
+SESSION = onnxruntime.SessionOptions()
+SESSION.intra_op_num_threads = 1
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    exponents = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return exponents / exponents.sum(axis=1, keepdims=True)
+
+
+def test_every_operator_has_every_meaning() -> None:
+    assert OPERATORS.keys() == LAYERS.keys() == TRANSLATIONS.keys() == MEANING.keys()
+
+
+@given(case=cases())
+@settings(max_examples=150, deadline=None)
+def test_torch_agrees_with_the_reference(case: Case) -> None:
+    network = build(case.graph, case.weights).eval()
+    with torch.no_grad():
+        logits = network(torch.from_numpy(case.x)).numpy()
+    expected = run(case.graph, case.weights, case.x)
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4 * max(1.0, np.abs(expected).max()))
+
+
+@given(case=cases())
+@settings(max_examples=100, deadline=None)
+def test_onnx_agrees_with_the_reference(case: Case) -> None:
+    model = export_onnx(case.graph, case.weights, NAMES)
+    session = onnxruntime.InferenceSession(model, SESSION, providers=["CPUExecutionProvider"])
+    probabilities, labels = session.run(["probabilities", "label"], {case.graph.input.name: case.x})
+    expected = softmax(run(case.graph, case.weights, case.x))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-4)
+    assert list(labels) == [NAMES[index] for index in probabilities.argmax(axis=1)]
+
+
+@given(case=cases())
+@settings(max_examples=30, deadline=None)
+def test_weights_survive_the_module(case: Case) -> None:
+    network = build(case.graph, case.weights)
+    kept = weights_of(network)
+    assert list(kept) == list(case.weights)
+    for key, value in case.weights.items():
+        np.testing.assert_array_equal(kept[key], value)
+    load_weights(network, kept)
+    if kept:
+        broken = dict(kept)
+        broken.pop(next(iter(broken)))
+        try:
+            load_weights(network, broken)
+        except InvalidGraph as error:
+            assert error.rule == "BAD_WEIGHTS"
+        else:
+            raise AssertionError("weights of another network were taken")
+
+
+@given(case=cases())
+@settings(max_examples=20, deadline=None)
+def test_the_same_model_has_the_same_bytes(case: Case) -> None:
+    assert export_onnx(case.graph, case.weights, NAMES) == export_onnx(case.graph, case.weights, NAMES)
