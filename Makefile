@@ -1,0 +1,46 @@
+# Two commands suffice on a fresh machine: `make demo` and `make test`.
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml
+NODE_STAMP := tests/node/node_modules/.package-lock.json
+
+.PHONY: setup demo test check proto bench clean
+
+setup: $(STAMP)
+
+$(STAMP): $(PROJECTS)
+	python3 -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'
+	test -x $(BIN)/python || python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet -e plugins/sdk -e plugins/random -e ".[all]" --group dev
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/neunets synthesize digits --budget 60s --home $(VENV)/demo --out demo
+
+# Node is used where it is installed: the test that needs it says so when it is not.
+test: $(STAMP) $(if $(shell command -v npm),$(NODE_STAMP))
+	$(BIN)/pytest -q -m "not slow"
+
+$(NODE_STAMP): tests/node/package-lock.json
+	cd tests/node && ONNXRUNTIME_NODE_INSTALL=skip npm ci --silent --no-audit --no-fund
+
+check: $(STAMP)
+	$(BIN)/python protos/generate.py --check
+	$(BIN)/python protos/breaking.py
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH= $(BIN)/lint-imports
+
+proto: $(STAMP)
+	$(BIN)/python protos/generate.py
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/search_gain.py
+	$(BIN)/python benchmarks/fashion_mnist.py
+	$(BIN)/python benchmarks/crashes.py
+
+clean:
+	rm -rf $(VENV) demo tests/node/node_modules
