@@ -12,6 +12,7 @@ from pathlib import Path
 
 from neunets.errors import NeunetsError
 from neunets_engine.engine import EngineSettings, serve
+from neunets_engine.plugins import parse_manifest
 
 
 def main() -> int:
@@ -20,10 +21,17 @@ def main() -> int:
     parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")
     parser.add_argument("--devices", default="", help="one device a slot, comma separated; by default one cpu a core")
     parser.add_argument("--take-up", default="all", help="unfinished runs to go on with: all, none, or a run's id")
+    parser.add_argument(
+        "--plugin", action="append", default=[], help="NAME=COMMAND: a synthesizer beside the installed ones"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     devices = [name for name in arguments.devices.split(",") if name] or ["cpu"] * len(os.sched_getaffinity(0))
-    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up)
+    try:
+        plugins = [parse_manifest(text) for text in arguments.plugin]
+    except ValueError as error:
+        parser.error(f"--plugin: {error}")
+    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins)
     try:
         asyncio.run(_run(settings))
     except NeunetsError as error:

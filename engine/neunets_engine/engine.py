@@ -26,7 +26,7 @@ from neunets.worker.v1 import worker_pb2_grpc
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
 from neunets_engine.executor import LocalExecutor
-from neunets_engine.plugins import installed
+from neunets_engine.plugins import Manifest, installed
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
@@ -49,13 +49,14 @@ SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.
 class EngineSettings:
     """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot.
 
-    `take_up`: unfinished runs to go on with: "all", "none", or the id of one.
+    `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones.
     """
 
     home: Path
     listen: str
     devices: Sequence[str]
     take_up: str = "all"
+    plugins: Sequence[Manifest] = ()
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
@@ -77,7 +78,8 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     endpoint = f"unix:{home / 'host.sock'}"
     executor = LocalExecutor(endpoint, settings.devices, home / "workers", scheduler.lost)
     place = Workplace(store, artifacts, scheduler, clock, executor.slots)
-    supervisor = Supervisor(place, dict(installed()), home / "plugins", endpoint, epoch)
+    manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
+    supervisor = Supervisor(place, manifests, home / "plugins", endpoint, epoch)
 
     host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)

@@ -90,11 +90,13 @@ def synthesize(
 @app.command()
 def up(
     listen: Annotated[str, typer.Option(help="Address of the service API.")] = "127.0.0.1:7390",
+    plugin: Annotated[list[str] | None, typer.Option(help="NAME=COMMAND of a synthesizer under development.")] = None,
     home: Home = None,
 ) -> None:
     """Run an engine in the foreground; unfinished runs go on."""
     folder = home or default_home()
     command = [sys.executable, "-m", "neunets_engine", "--home", str(folder), "--listen", listen]
+    command += [word for entry in plugin or () for word in ("--plugin", entry)]
     os.execv(sys.executable, command)
 
 

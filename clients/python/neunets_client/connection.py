@@ -58,6 +58,11 @@ class Connection:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
+    @property
+    def engine_pid(self) -> int | None:
+        """Of the embedded engine's process, where this connection has started one."""
+        return self._process.pid if self._process is not None else None
+
     def ensure(self) -> None:
         """Make sure that an engine answers. Raises: NotReady."""
         if not self._may_start:

@@ -4,15 +4,18 @@
 # source: neunets/synthesizer/v1/synthesizer.proto
 # Protobuf Python Version: 5.27.2
 """Generated protocol buffer code."""
-
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import descriptor_pool as _descriptor_pool
 from google.protobuf import runtime_version as _runtime_version
 from google.protobuf import symbol_database as _symbol_database
 from google.protobuf.internal import builder as _builder
-
 _runtime_version.ValidateProtobufRuntimeVersion(
-    _runtime_version.Domain.PUBLIC, 5, 27, 2, "", "neunets/synthesizer/v1/synthesizer.proto"
+    _runtime_version.Domain.PUBLIC,
+    5,
+    27,
+    2,
+    '',
+    'neunets/synthesizer/v1/synthesizer.proto'
 )
 # @@protoc_insertion_point(imports)
 
@@ -25,143 +28,141 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from neunets.graph.v1 import graph_pb2 as neunets_dot_graph_dot_v1_dot_graph__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(
-    b'\n(neunets/synthesizer/v1/synthesizer.proto\x12\x16neunets.synthesizer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto"G\n\x04\x43\x61ll\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0f\n\x07log_seq\x18\x04 \x01(\x04"@\n\x0f\x44\x65scribeRequest\x12\x14\n\x0c\x65ngine_minor\x18\x01 \x01(\r\x12\x17\n\x0f\x65ngine_features\x18\x02 \x03(\t"\x94\x03\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_minor\x18\x04 \x01(\r\x12\x38\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32".neunets.synthesizer.v1.Capability\x12\x1c\n\x14settings_schema_json\x18\x06 \x01(\t\x12\r\n\x05tasks\x18\x07 \x03(\t\x12\x11\n\tgraph_ops\x18\x08 \x03(\t\x12\x15\n\rmax_open_runs\x18\t \x01(\r\x12\x11\n\tmax_batch\x18\n \x01(\r\x12.\n\x0bpropose_p99\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08open_p99\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05ready\x18\r \x01(\x08\x12\x18\n\x10not_ready_reason\x18\x0e \x01(\t\x12\x0f\n\x07summary\x18\x0f \x01(\t"\xa3\x02\n\x0bOpenRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x30\n\x07problem\x18\x02 \x01(\x0b\x32\x1f.neunets.synthesizer.v1.Problem\x12.\n\x06\x62udget\x18\x03 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget\x12)\n\x08settings\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x36\n\ncheckpoint\x18\x07 \x01(\x0b\x32".neunets.synthesizer.v1.Checkpoint"\x91\x01\n\x0cOpenResponse\x12\x13\n\x0b\x61pplied_seq\x18\x01 \x01(\x04\x12\x33\n\x12\x65\x66\x66\x65\x63tive_settings\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\x0b\x64iagnostics\x18\x03 \x03(\x0b\x32".neunets.synthesizer.v1.Diagnostic"\x91\x02\n\x07Problem\x12\x0c\n\x04task\x18\x01 \x01(\t\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Input\x12\x37\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32&.neunets.synthesizer.v1.DatasetProfile\x12\x35\n\nobjectives\x18\x04 \x03(\x0b\x32!.neunets.synthesizer.v1.Objective\x12\x37\n\x0b\x63onstraints\x18\x05 \x03(\x0b\x32".neunets.synthesizer.v1.Constraint\x12\x12\n\nonnx_opset\x18\x06 \x01(\r\x12\x13\n\x0bonnx_ir_max\x18\x07 \x01(\r"\xdf\x01\n\x0e\x44\x61tasetProfile\x12\x12\n\ntrain_rows\x18\x01 \x01(\x04\x12\x12\n\nvalid_rows\x18\x02 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x03 \x01(\r\x12O\n\rmeta_features\x18\x04 \x03(\x0b\x32\x38.neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x1a\x33\n\x11MetaFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01"I\n\tObjective\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x08maximize\x18\x02 \x01(\x08\x12\x11\n\x04goal\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x07\n\x05_goal"^\n\nConstraint\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x03min\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04hard\x18\x04 \x01(\x08\x42\x06\n\x04_minB\x06\n\x04_max"\xcf\x01\n\x06\x42udget\x12\x13\n\x06wall_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06trials\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08\x64\x65vice_s\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x18\n\x0bwall_s_left\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x0btrials_left\x18\x06 \x01(\rH\x04\x88\x01\x01\x42\t\n\x07_wall_sB\t\n\x07_trialsB\x0b\n\t_device_sB\x0e\n\x0c_wall_s_leftB\x0e\n\x0c_trials_left"\x8e\x01\n\x0eProposeRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x0c\n\x04want\x18\x02 \x01(\r\x12\x12\n\nfree_slots\x18\x03 \x01(\r\x12.\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget"\xc1\x02\n\x0fProposeResponse\x12\x14\n\x0c\x62\x61sed_on_seq\x18\x01 \x01(\x04\x12\x36\n\tproposals\x18\x02 \x01(\x0b\x32!.neunets.synthesizer.v1.ProposalsH\x00\x12,\n\x04wait\x18\x03 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.WaitH\x00\x12\x36\n\texhausted\x18\x04 \x01(\x0b\x32!.neunets.synthesizer.v1.ExhaustedH\x00\x12\x36\n\ncheckpoint\x18\x05 \x01(\x0b\x32".neunets.synthesizer.v1.Checkpoint\x12\x37\n\x0b\x64iagnostics\x18\x06 \x03(\x0b\x32".neunets.synthesizer.v1.DiagnosticB\t\n\x07outcome"B\n\tProposals\x12\x35\n\ncandidates\x18\x01 \x03(\x0b\x32!.neunets.synthesizer.v1.Candidate"Y\n\x04Wait\x12\x17\n\x0fmin_new_results\x18\x01 \x01(\r\x12(\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x03 \x01(\t"\x1b\n\tExhausted\x12\x0e\n\x06reason\x18\x01 \x01(\t"\xef\x02\n\tCandidate\x12\x10\n\x08local_id\x18\x01 \x01(\t\x12\x0f\n\x07parents\x18\x02 \x03(\t\x12&\n\x05graph\x18\x03 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x07lineage\x18\x04 \x03(\x0b\x32\x1d.neunets.synthesizer.v1.Morph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x36\n\nprediction\x18\x06 \x01(\x0b\x32".neunets.synthesizer.v1.Prediction\x12\x11\n\trationale\x18\x07 \x01(\t\x12=\n\x06labels\x18\x08 \x03(\x0b\x32-.neunets.synthesizer.v1.Candidate.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01"\xc1\x01\n\x05Morph\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x35\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\'.neunets.synthesizer.v1.Morph.ArgsEntry\x12\x1b\n\x13\x66unction_preserving\x18\x04 \x01(\x08\x1aH\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.neunets.graph.v1.Attribute:\x02\x38\x01"\xb7\x03\n\x06Recipe\x12\x10\n\x06\x65pochs\x18\x01 \x01(\x01H\x00\x12\x12\n\x08\x64\x65vice_s\x18\x02 \x01(\x01H\x00\x12\x32\n\x08schedule\x18\x03 \x01(\x0e\x32 .neunets.synthesizer.v1.Schedule\x12\x1a\n\rlearning_rate\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\x08momentum\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0flabel_smoothing\x18\x07 \x01(\x01H\x04\x88\x01\x01\x12\x17\n\nbatch_size\x18\x08 \x01(\rH\x05\x88\x01\x01\x12\x13\n\x06warmup\x18\t \x01(\x01H\x06\x88\x01\x01\x12\x12\n\x05shift\x18\n \x01(\rH\x07\x88\x01\x01\x12\x13\n\x06mirror\x18\x0b \x01(\x08H\x08\x88\x01\x01\x12\x14\n\x0cresume_trial\x18\x0c \x01(\tB\x07\n\x05totalB\x10\n\x0e_learning_rateB\x0b\n\t_momentumB\x0f\n\r_weight_decayB\x12\n\x10_label_smoothingB\r\n\x0b_batch_sizeB\t\n\x07_warmupB\x08\n\x06_shiftB\t\n\x07_mirror"J\n\nPrediction\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x13\n\x06stddev\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_stddev"j\n\rIngestRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.neunets.synthesizer.v1.Event"\x96\x01\n\x0eIngestResponse\x12\x13\n\x0b\x61pplied_seq\x18\x01 \x01(\x04\x12\x36\n\ncheckpoint\x18\x02 \x01(\x0b\x32".neunets.synthesizer.v1.Checkpoint\x12\x37\n\x0b\x64iagnostics\x18\x03 \x03(\x0b\x32".neunets.synthesizer.v1.Diagnostic"\xd7\x02\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08proposed\x18\x03 \x01(\x0b\x32 .neunets.synthesizer.v1.ProposedH\x00\x12\x34\n\x08rejected\x18\x04 \x01(\x0b\x32 .neunets.synthesizer.v1.RejectedH\x00\x12\x37\n\x07started\x18\x05 \x01(\x0b\x32$.neunets.synthesizer.v1.TrialStartedH\x00\x12\x34\n\x08measured\x18\x06 \x01(\x0b\x32 .neunets.synthesizer.v1.MeasuredH\x00\x12\x33\n\x05\x65nded\x18\x07 \x01(\x0b\x32".neunets.synthesizer.v1.TrialEndedH\x00\x42\x07\n\x05\x65vent"]\n\x08Proposed\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12=\n\ncandidates\x18\x02 \x03(\x0b\x32).neunets.synthesizer.v1.ProposedCandidate"U\n\x11ProposedCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\tcandidate\x18\x02 \x01(\x0b\x32!.neunets.synthesizer.v1.Candidate"N\n\x08Rejected\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12/\n\x03why\x18\x02 \x03(\x0b\x32".neunets.synthesizer.v1.Diagnostic"Q\n\x0cTrialStarted\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t"\x98\x01\n\x08Measured\x12\r\n\x05trial\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x01\x12>\n\x07metrics\x18\x03 \x03(\x0b\x32-.neunets.synthesizer.v1.Measured.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01"\x8a\x05\n\nTrialEnded\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x37\n\x05state\x18\x04 \x01(\x0e\x32(.neunets.synthesizer.v1.TrialEnded.State\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.synthesizer.v1.TrialEnded.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.synthesizer.v1.TrialEnded.ArtifactsEntry\x12\x31\n\x05\x65rror\x18\t \x01(\x0b\x32".neunets.synthesizer.v1.Diagnostic\x12\x12\n\nwill_retry\x18\n \x01(\x08\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01"\x93\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x01\x12\x11\n\rSTATE_STOPPED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x0e\n\nSTATE_LOST\x10\x04\x12\x14\n\x10STATE_INFEASIBLE\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06"\x83\x01\n\rAssessRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12.\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget\x12\x16\n\x0erunning_trials\x18\x03 \x03(\t"\x96\x03\n\x0e\x41ssessResponse\x12?\n\x07verdict\x18\x01 \x01(\x0e\x32..neunets.synthesizer.v1.AssessResponse.Verdict\x12\x15\n\x08progress\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\rexpected_gain\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x04stop\x18\x05 \x03(\x0b\x32!.neunets.synthesizer.v1.StopTrial\x12\x31\n\x0ereassess_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration"}\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_CONTINUE\x10\x01\x12\x15\n\x11VERDICT_CONVERGED\x10\x02\x12\x13\n\x0fVERDICT_STALLED\x10\x03\x12\x17\n\x13VERDICT_CANNOT_MEET\x10\x04\x42\x0b\n\t_progressB\x10\n\x0e_expected_gain"a\n\tStopTrial\x12\r\n\x05trial\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x35\n\tpredicted\x18\x03 \x01(\x0b\x32".neunets.synthesizer.v1.Prediction"=\n\x0fSnapshotRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call" \n\x10SnapshotResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c"w\n\nCheckpoint\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x10\n\x06inline\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03ref\x18\x04 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRefH\x00\x42\x06\n\x04\x62ody"J\n\x0c\x43loseRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x0e\n\x06reason\x18\x02 \x01(\t"\x0f\n\rCloseResponse"\xeb\x01\n\nDiagnostic\x12=\n\x08severity\x18\x01 \x01(\x0e\x32+.neunets.synthesizer.v1.Diagnostic.Severity\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t"a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03"?\n\x0b\x41rtifactRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x12\n\nmedia_type\x18\x03 \x01(\t"\x83\x01\n\x0fRegisterRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fprotocol_majors\x18\x03 \x03(\r\x12\x36\n\x04self\x18\x04 \x01(\x0b\x32(.neunets.synthesizer.v1.DescribeResponse"d\n\x10RegisterResponse\x12\x0e\n\x06plugin\x18\x01 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x02 \x01(\r\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration"C\n\x0cRenewRequest\x12\x0e\n\x06plugin\x18\x01 \x01(\t\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x11\n\topen_runs\x18\x03 \x01(\r"O\n\rRenewResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cplease_drain\x18\x02 \x01(\x08"=\n\x13\x45stimateCostRequest\x12&\n\x05graph\x18\x01 \x01(\x0b\x32\x17.neunets.graph.v1.Graph"O\n\x14\x45stimateCostResponse\x12\x0e\n\x06params\x18\x01 \x01(\x04\x12\r\n\x05\x66lops\x18\x02 \x01(\x04\x12\x18\n\x10\x61\x63tivation_bytes\x18\x03 \x01(\x04"K\n\x14ValidateGraphRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12&\n\x05graph\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Graph"P\n\x15ValidateGraphResponse\x12\x37\n\x0b\x64iagnostics\x18\x01 \x03(\x0b\x32".neunets.synthesizer.v1.Diagnostic*\xd5\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41PABILITY_SNAPSHOT\x10\x01\x12\x1c\n\x18\x43\x41PABILITY_DETERMINISTIC\x10\x02\x12\x1a\n\x16\x43\x41PABILITY_STOP_TRIALS\x10\x03\x12\x19\n\x15\x43\x41PABILITY_STOP_RULES\x10\x04\x12\x19\n\x15\x43\x41PABILITY_PREDICTION\x10\x05\x12!\n\x1d\x43\x41PABILITY_WEIGHT_INHERITANCE\x10\x06\x12"\n\x1e\x43\x41PABILITY_INJECTED_CANDIDATES\x10\x07\x12\x1c\n\x18\x43\x41PABILITY_BUDGET_CHANGE\x10\x08\x12\x1e\n\x1a\x43\x41PABILITY_MULTI_OBJECTIVE\x10\t\x12\x1d\n\x19\x43\x41PABILITY_ONNX_PROPOSALS\x10\n*<\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCHEDULE_ONE_CYCLE\x10\x01\x32\x84\x05\n\x0bSynthesizer\x12]\n\x08\x44\x65scribe\x12\'.neunets.synthesizer.v1.DescribeRequest\x1a(.neunets.synthesizer.v1.DescribeResponse\x12Q\n\x04Open\x12#.neunets.synthesizer.v1.OpenRequest\x1a$.neunets.synthesizer.v1.OpenResponse\x12Z\n\x07Propose\x12&.neunets.synthesizer.v1.ProposeRequest\x1a\'.neunets.synthesizer.v1.ProposeResponse\x12W\n\x06Ingest\x12%.neunets.synthesizer.v1.IngestRequest\x1a&.neunets.synthesizer.v1.IngestResponse\x12W\n\x06\x41ssess\x12%.neunets.synthesizer.v1.AssessRequest\x1a&.neunets.synthesizer.v1.AssessResponse\x12_\n\x08Snapshot\x12\'.neunets.synthesizer.v1.SnapshotRequest\x1a(.neunets.synthesizer.v1.SnapshotResponse0\x01\x12T\n\x05\x43lose\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\x9a\x03\n\nPluginHost\x12]\n\x08Register\x12\'.neunets.synthesizer.v1.RegisterRequest\x1a(.neunets.synthesizer.v1.RegisterResponse\x12T\n\x05Renew\x12$.neunets.synthesizer.v1.RenewRequest\x1a%.neunets.synthesizer.v1.RenewResponse\x12i\n\x0c\x45stimateCost\x12+.neunets.synthesizer.v1.EstimateCostRequest\x1a,.neunets.synthesizer.v1.EstimateCostResponse\x12l\n\rValidateGraph\x12,.neunets.synthesizer.v1.ValidateGraphRequest\x1a-.neunets.synthesizer.v1.ValidateGraphResponseb\x06proto3'
-)
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(neunets/synthesizer/v1/synthesizer.proto\x12\x16neunets.synthesizer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto\"G\n\x04\x43\x61ll\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12\x0f\n\x07log_seq\x18\x04 \x01(\x04\"@\n\x0f\x44\x65scribeRequest\x12\x14\n\x0c\x65ngine_minor\x18\x01 \x01(\r\x12\x17\n\x0f\x65ngine_features\x18\x02 \x03(\t\"\x94\x03\n\x10\x44\x65scribeResponse\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06vendor\x18\x03 \x01(\t\x12\x16\n\x0eprotocol_minor\x18\x04 \x01(\r\x12\x38\n\x0c\x63\x61pabilities\x18\x05 \x03(\x0e\x32\".neunets.synthesizer.v1.Capability\x12\x1c\n\x14settings_schema_json\x18\x06 \x01(\t\x12\r\n\x05tasks\x18\x07 \x03(\t\x12\x11\n\tgraph_ops\x18\x08 \x03(\t\x12\x15\n\rmax_open_runs\x18\t \x01(\r\x12\x11\n\tmax_batch\x18\n \x01(\r\x12.\n\x0bpropose_p99\x18\x0b \x01(\x0b\x32\x19.google.protobuf.Duration\x12+\n\x08open_p99\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05ready\x18\r \x01(\x08\x12\x18\n\x10not_ready_reason\x18\x0e \x01(\t\x12\x0f\n\x07summary\x18\x0f \x01(\t\"\xa3\x02\n\x0bOpenRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x30\n\x07problem\x18\x02 \x01(\x0b\x32\x1f.neunets.synthesizer.v1.Problem\x12.\n\x06\x62udget\x18\x03 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget\x12)\n\x08settings\x18\x04 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0c\n\x04seed\x18\x05 \x01(\x04\x12\x15\n\rvalidate_only\x18\x06 \x01(\x08\x12\x36\n\ncheckpoint\x18\x07 \x01(\x0b\x32\".neunets.synthesizer.v1.Checkpoint\"\x91\x01\n\x0cOpenResponse\x12\x13\n\x0b\x61pplied_seq\x18\x01 \x01(\x04\x12\x33\n\x12\x65\x66\x66\x65\x63tive_settings\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\x0b\x64iagnostics\x18\x03 \x03(\x0b\x32\".neunets.synthesizer.v1.Diagnostic\"\x91\x02\n\x07Problem\x12\x0c\n\x04task\x18\x01 \x01(\t\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Input\x12\x37\n\x07\x64\x61taset\x18\x03 \x01(\x0b\x32&.neunets.synthesizer.v1.DatasetProfile\x12\x35\n\nobjectives\x18\x04 \x03(\x0b\x32!.neunets.synthesizer.v1.Objective\x12\x37\n\x0b\x63onstraints\x18\x05 \x03(\x0b\x32\".neunets.synthesizer.v1.Constraint\x12\x12\n\nonnx_opset\x18\x06 \x01(\r\x12\x13\n\x0bonnx_ir_max\x18\x07 \x01(\r\"\xdf\x01\n\x0e\x44\x61tasetProfile\x12\x12\n\ntrain_rows\x18\x01 \x01(\x04\x12\x12\n\nvalid_rows\x18\x02 \x01(\x04\x12\x0f\n\x07\x63lasses\x18\x03 \x01(\r\x12O\n\rmeta_features\x18\x04 \x03(\x0b\x32\x38.neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry\x12\x0e\n\x06sha256\x18\x05 \x01(\t\x1a\x33\n\x11MetaFeaturesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"I\n\tObjective\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x08maximize\x18\x02 \x01(\x08\x12\x11\n\x04goal\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\x07\n\x05_goal\"^\n\nConstraint\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x10\n\x03min\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x10\n\x03max\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0c\n\x04hard\x18\x04 \x01(\x08\x42\x06\n\x04_minB\x06\n\x04_max\"\xcf\x01\n\x06\x42udget\x12\x13\n\x06wall_s\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x13\n\x06trials\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x15\n\x08\x64\x65vice_s\x18\x03 \x01(\x01H\x02\x88\x01\x01\x12\r\n\x05slots\x18\x04 \x01(\r\x12\x18\n\x0bwall_s_left\x18\x05 \x01(\x01H\x03\x88\x01\x01\x12\x18\n\x0btrials_left\x18\x06 \x01(\rH\x04\x88\x01\x01\x42\t\n\x07_wall_sB\t\n\x07_trialsB\x0b\n\t_device_sB\x0e\n\x0c_wall_s_leftB\x0e\n\x0c_trials_left\"\x8e\x01\n\x0eProposeRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x0c\n\x04want\x18\x02 \x01(\r\x12\x12\n\nfree_slots\x18\x03 \x01(\r\x12.\n\x06\x62udget\x18\x04 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget\"\xc1\x02\n\x0fProposeResponse\x12\x14\n\x0c\x62\x61sed_on_seq\x18\x01 \x01(\x04\x12\x36\n\tproposals\x18\x02 \x01(\x0b\x32!.neunets.synthesizer.v1.ProposalsH\x00\x12,\n\x04wait\x18\x03 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.WaitH\x00\x12\x36\n\texhausted\x18\x04 \x01(\x0b\x32!.neunets.synthesizer.v1.ExhaustedH\x00\x12\x36\n\ncheckpoint\x18\x05 \x01(\x0b\x32\".neunets.synthesizer.v1.Checkpoint\x12\x37\n\x0b\x64iagnostics\x18\x06 \x03(\x0b\x32\".neunets.synthesizer.v1.DiagnosticB\t\n\x07outcome\"B\n\tProposals\x12\x35\n\ncandidates\x18\x01 \x03(\x0b\x32!.neunets.synthesizer.v1.Candidate\"Y\n\x04Wait\x12\x17\n\x0fmin_new_results\x18\x01 \x01(\r\x12(\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0e\n\x06reason\x18\x03 \x01(\t\"\x1b\n\tExhausted\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\xef\x02\n\tCandidate\x12\x10\n\x08local_id\x18\x01 \x01(\t\x12\x0f\n\x07parents\x18\x02 \x03(\t\x12&\n\x05graph\x18\x03 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x07lineage\x18\x04 \x03(\x0b\x32\x1d.neunets.synthesizer.v1.Morph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x36\n\nprediction\x18\x06 \x01(\x0b\x32\".neunets.synthesizer.v1.Prediction\x12\x11\n\trationale\x18\x07 \x01(\t\x12=\n\x06labels\x18\x08 \x03(\x0b\x32-.neunets.synthesizer.v1.Candidate.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xc1\x01\n\x05Morph\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04node\x18\x02 \x01(\t\x12\x35\n\x04\x61rgs\x18\x03 \x03(\x0b\x32\'.neunets.synthesizer.v1.Morph.ArgsEntry\x12\x1b\n\x13\x66unction_preserving\x18\x04 \x01(\x08\x1aH\n\tArgsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12*\n\x05value\x18\x02 \x01(\x0b\x32\x1b.neunets.graph.v1.Attribute:\x02\x38\x01\"\xb7\x03\n\x06Recipe\x12\x10\n\x06\x65pochs\x18\x01 \x01(\x01H\x00\x12\x12\n\x08\x64\x65vice_s\x18\x02 \x01(\x01H\x00\x12\x32\n\x08schedule\x18\x03 \x01(\x0e\x32 .neunets.synthesizer.v1.Schedule\x12\x1a\n\rlearning_rate\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12\x15\n\x08momentum\x18\x05 \x01(\x01H\x02\x88\x01\x01\x12\x19\n\x0cweight_decay\x18\x06 \x01(\x01H\x03\x88\x01\x01\x12\x1c\n\x0flabel_smoothing\x18\x07 \x01(\x01H\x04\x88\x01\x01\x12\x17\n\nbatch_size\x18\x08 \x01(\rH\x05\x88\x01\x01\x12\x13\n\x06warmup\x18\t \x01(\x01H\x06\x88\x01\x01\x12\x12\n\x05shift\x18\n \x01(\rH\x07\x88\x01\x01\x12\x13\n\x06mirror\x18\x0b \x01(\x08H\x08\x88\x01\x01\x12\x14\n\x0cresume_trial\x18\x0c \x01(\tB\x07\n\x05totalB\x10\n\x0e_learning_rateB\x0b\n\t_momentumB\x0f\n\r_weight_decayB\x12\n\x10_label_smoothingB\r\n\x0b_batch_sizeB\t\n\x07_warmupB\x08\n\x06_shiftB\t\n\x07_mirror\"J\n\nPrediction\x12\x0e\n\x06metric\x18\x01 \x01(\t\x12\x0c\n\x04mean\x18\x02 \x01(\x01\x12\x13\n\x06stddev\x18\x03 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_stddev\"j\n\rIngestRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12-\n\x06\x65vents\x18\x02 \x03(\x0b\x32\x1d.neunets.synthesizer.v1.Event\"\x96\x01\n\x0eIngestResponse\x12\x13\n\x0b\x61pplied_seq\x18\x01 \x01(\x04\x12\x36\n\ncheckpoint\x18\x02 \x01(\x0b\x32\".neunets.synthesizer.v1.Checkpoint\x12\x37\n\x0b\x64iagnostics\x18\x03 \x03(\x0b\x32\".neunets.synthesizer.v1.Diagnostic\"\xd7\x02\n\x05\x45vent\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x08proposed\x18\x03 \x01(\x0b\x32 .neunets.synthesizer.v1.ProposedH\x00\x12\x34\n\x08rejected\x18\x04 \x01(\x0b\x32 .neunets.synthesizer.v1.RejectedH\x00\x12\x37\n\x07started\x18\x05 \x01(\x0b\x32$.neunets.synthesizer.v1.TrialStartedH\x00\x12\x34\n\x08measured\x18\x06 \x01(\x0b\x32 .neunets.synthesizer.v1.MeasuredH\x00\x12\x33\n\x05\x65nded\x18\x07 \x01(\x0b\x32\".neunets.synthesizer.v1.TrialEndedH\x00\x42\x07\n\x05\x65vent\"]\n\x08Proposed\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12=\n\ncandidates\x18\x02 \x03(\x0b\x32).neunets.synthesizer.v1.ProposedCandidate\"U\n\x11ProposedCandidate\x12\n\n\x02id\x18\x01 \x01(\t\x12\x34\n\tcandidate\x18\x02 \x01(\x0b\x32!.neunets.synthesizer.v1.Candidate\"N\n\x08Rejected\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12/\n\x03why\x18\x02 \x03(\x0b\x32\".neunets.synthesizer.v1.Diagnostic\"Q\n\x0cTrialStarted\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\"\x98\x01\n\x08Measured\x12\r\n\x05trial\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x01\x12>\n\x07metrics\x18\x03 \x03(\x0b\x32-.neunets.synthesizer.v1.Measured.MetricsEntry\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x8a\x05\n\nTrialEnded\x12\x11\n\tcandidate\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x37\n\x05state\x18\x04 \x01(\x0e\x32(.neunets.synthesizer.v1.TrialEnded.State\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.synthesizer.v1.TrialEnded.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.synthesizer.v1.TrialEnded.ArtifactsEntry\x12\x31\n\x05\x65rror\x18\t \x01(\x0b\x32\".neunets.synthesizer.v1.Diagnostic\x12\x12\n\nwill_retry\x18\n \x01(\x08\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01\"\x93\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fSTATE_SUCCEEDED\x10\x01\x12\x11\n\rSTATE_STOPPED\x10\x02\x12\x10\n\x0cSTATE_FAILED\x10\x03\x12\x0e\n\nSTATE_LOST\x10\x04\x12\x14\n\x10STATE_INFEASIBLE\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\"\x83\x01\n\rAssessRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12.\n\x06\x62udget\x18\x02 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Budget\x12\x16\n\x0erunning_trials\x18\x03 \x03(\t\"\x96\x03\n\x0e\x41ssessResponse\x12?\n\x07verdict\x18\x01 \x01(\x0e\x32..neunets.synthesizer.v1.AssessResponse.Verdict\x12\x15\n\x08progress\x18\x02 \x01(\x01H\x00\x88\x01\x01\x12\x1a\n\rexpected_gain\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12/\n\x04stop\x18\x05 \x03(\x0b\x32!.neunets.synthesizer.v1.StopTrial\x12\x31\n\x0ereassess_after\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"}\n\x07Verdict\x12\x17\n\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n\x10VERDICT_CONTINUE\x10\x01\x12\x15\n\x11VERDICT_CONVERGED\x10\x02\x12\x13\n\x0fVERDICT_STALLED\x10\x03\x12\x17\n\x13VERDICT_CANNOT_MEET\x10\x04\x42\x0b\n\t_progressB\x10\n\x0e_expected_gain\"a\n\tStopTrial\x12\r\n\x05trial\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x35\n\tpredicted\x18\x03 \x01(\x0b\x32\".neunets.synthesizer.v1.Prediction\"=\n\x0fSnapshotRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\" \n\x10SnapshotResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"w\n\nCheckpoint\x12\x0b\n\x03seq\x18\x01 \x01(\x04\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x10\n\x06inline\x18\x03 \x01(\x0cH\x00\x12\x32\n\x03ref\x18\x04 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRefH\x00\x42\x06\n\x04\x62ody\"J\n\x0c\x43loseRequest\x12*\n\x04\x63\x61ll\x18\x01 \x01(\x0b\x32\x1c.neunets.synthesizer.v1.Call\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x0f\n\rCloseResponse\"\xeb\x01\n\nDiagnostic\x12=\n\x08severity\x18\x01 \x01(\x0e\x32+.neunets.synthesizer.v1.Diagnostic.Severity\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0f\n\x07summary\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"a\n\x08Severity\x12\x18\n\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x11\n\rSEVERITY_INFO\x10\x01\x12\x14\n\x10SEVERITY_WARNING\x10\x02\x12\x12\n\x0eSEVERITY_ERROR\x10\x03\"?\n\x0b\x41rtifactRef\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0c\n\x04size\x18\x02 \x01(\x04\x12\x12\n\nmedia_type\x18\x03 \x01(\t\"\x83\x01\n\x0fRegisterRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x02 \x01(\t\x12\x17\n\x0fprotocol_majors\x18\x03 \x03(\r\x12\x36\n\x04self\x18\x04 \x01(\x0b\x32(.neunets.synthesizer.v1.DescribeResponse\"d\n\x10RegisterResponse\x12\x0e\n\x06plugin\x18\x01 \x01(\t\x12\x16\n\x0eprotocol_major\x18\x02 \x01(\r\x12(\n\x05lease\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"C\n\x0cRenewRequest\x12\x0e\n\x06plugin\x18\x01 \x01(\t\x12\x10\n\x08\x64raining\x18\x02 \x01(\x08\x12\x11\n\topen_runs\x18\x03 \x01(\r\"O\n\rRenewResponse\x12(\n\x05lease\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cplease_drain\x18\x02 \x01(\x08\"=\n\x13\x45stimateCostRequest\x12&\n\x05graph\x18\x01 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\"O\n\x14\x45stimateCostResponse\x12\x0e\n\x06params\x18\x01 \x01(\x04\x12\r\n\x05\x66lops\x18\x02 \x01(\x04\x12\x18\n\x10\x61\x63tivation_bytes\x18\x03 \x01(\x04\"K\n\x14ValidateGraphRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12&\n\x05graph\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\"P\n\x15ValidateGraphResponse\x12\x37\n\x0b\x64iagnostics\x18\x01 \x03(\x0b\x32\".neunets.synthesizer.v1.Diagnostic*\xd5\x02\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x17\n\x13\x43\x41PABILITY_SNAPSHOT\x10\x01\x12\x1c\n\x18\x43\x41PABILITY_DETERMINISTIC\x10\x02\x12\x1a\n\x16\x43\x41PABILITY_STOP_TRIALS\x10\x03\x12\x19\n\x15\x43\x41PABILITY_STOP_RULES\x10\x04\x12\x19\n\x15\x43\x41PABILITY_PREDICTION\x10\x05\x12!\n\x1d\x43\x41PABILITY_WEIGHT_INHERITANCE\x10\x06\x12\"\n\x1e\x43\x41PABILITY_INJECTED_CANDIDATES\x10\x07\x12\x1c\n\x18\x43\x41PABILITY_BUDGET_CHANGE\x10\x08\x12\x1e\n\x1a\x43\x41PABILITY_MULTI_OBJECTIVE\x10\t\x12\x1d\n\x19\x43\x41PABILITY_ONNX_PROPOSALS\x10\n*<\n\x08Schedule\x12\x18\n\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n\x12SCHEDULE_ONE_CYCLE\x10\x01\x32\x84\x05\n\x0bSynthesizer\x12]\n\x08\x44\x65scribe\x12\'.neunets.synthesizer.v1.DescribeRequest\x1a(.neunets.synthesizer.v1.DescribeResponse\x12Q\n\x04Open\x12#.neunets.synthesizer.v1.OpenRequest\x1a$.neunets.synthesizer.v1.OpenResponse\x12Z\n\x07Propose\x12&.neunets.synthesizer.v1.ProposeRequest\x1a\'.neunets.synthesizer.v1.ProposeResponse\x12W\n\x06Ingest\x12%.neunets.synthesizer.v1.IngestRequest\x1a&.neunets.synthesizer.v1.IngestResponse\x12W\n\x06\x41ssess\x12%.neunets.synthesizer.v1.AssessRequest\x1a&.neunets.synthesizer.v1.AssessResponse\x12_\n\x08Snapshot\x12\'.neunets.synthesizer.v1.SnapshotRequest\x1a(.neunets.synthesizer.v1.SnapshotResponse0\x01\x12T\n\x05\x43lose\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\x9a\x03\n\nPluginHost\x12]\n\x08Register\x12\'.neunets.synthesizer.v1.RegisterRequest\x1a(.neunets.synthesizer.v1.RegisterResponse\x12T\n\x05Renew\x12$.neunets.synthesizer.v1.RenewRequest\x1a%.neunets.synthesizer.v1.RenewResponse\x12i\n\x0c\x45stimateCost\x12+.neunets.synthesizer.v1.EstimateCostRequest\x1a,.neunets.synthesizer.v1.EstimateCostResponse\x12l\n\rValidateGraph\x12,.neunets.synthesizer.v1.ValidateGraphRequest\x1a-.neunets.synthesizer.v1.ValidateGraphResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
-_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, "neunets.synthesizer.v1.synthesizer_pb2", _globals)
+_builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'neunets.synthesizer.v1.synthesizer_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-    DESCRIPTOR._loaded_options = None
-    _globals["_DATASETPROFILE_METAFEATURESENTRY"]._loaded_options = None
-    _globals["_DATASETPROFILE_METAFEATURESENTRY"]._serialized_options = b"8\001"
-    _globals["_CANDIDATE_LABELSENTRY"]._loaded_options = None
-    _globals["_CANDIDATE_LABELSENTRY"]._serialized_options = b"8\001"
-    _globals["_MORPH_ARGSENTRY"]._loaded_options = None
-    _globals["_MORPH_ARGSENTRY"]._serialized_options = b"8\001"
-    _globals["_MEASURED_METRICSENTRY"]._loaded_options = None
-    _globals["_MEASURED_METRICSENTRY"]._serialized_options = b"8\001"
-    _globals["_TRIALENDED_METRICSENTRY"]._loaded_options = None
-    _globals["_TRIALENDED_METRICSENTRY"]._serialized_options = b"8\001"
-    _globals["_TRIALENDED_ARTIFACTSENTRY"]._loaded_options = None
-    _globals["_TRIALENDED_ARTIFACTSENTRY"]._serialized_options = b"8\001"
-    _globals["_CAPABILITY"]._serialized_start = 7511
-    _globals["_CAPABILITY"]._serialized_end = 7852
-    _globals["_SCHEDULE"]._serialized_start = 7854
-    _globals["_SCHEDULE"]._serialized_end = 7914
-    _globals["_CALL"]._serialized_start = 193
-    _globals["_CALL"]._serialized_end = 264
-    _globals["_DESCRIBEREQUEST"]._serialized_start = 266
-    _globals["_DESCRIBEREQUEST"]._serialized_end = 330
-    _globals["_DESCRIBERESPONSE"]._serialized_start = 333
-    _globals["_DESCRIBERESPONSE"]._serialized_end = 737
-    _globals["_OPENREQUEST"]._serialized_start = 740
-    _globals["_OPENREQUEST"]._serialized_end = 1031
-    _globals["_OPENRESPONSE"]._serialized_start = 1034
-    _globals["_OPENRESPONSE"]._serialized_end = 1179
-    _globals["_PROBLEM"]._serialized_start = 1182
-    _globals["_PROBLEM"]._serialized_end = 1455
-    _globals["_DATASETPROFILE"]._serialized_start = 1458
-    _globals["_DATASETPROFILE"]._serialized_end = 1681
-    _globals["_DATASETPROFILE_METAFEATURESENTRY"]._serialized_start = 1630
-    _globals["_DATASETPROFILE_METAFEATURESENTRY"]._serialized_end = 1681
-    _globals["_OBJECTIVE"]._serialized_start = 1683
-    _globals["_OBJECTIVE"]._serialized_end = 1756
-    _globals["_CONSTRAINT"]._serialized_start = 1758
-    _globals["_CONSTRAINT"]._serialized_end = 1852
-    _globals["_BUDGET"]._serialized_start = 1855
-    _globals["_BUDGET"]._serialized_end = 2062
-    _globals["_PROPOSEREQUEST"]._serialized_start = 2065
-    _globals["_PROPOSEREQUEST"]._serialized_end = 2207
-    _globals["_PROPOSERESPONSE"]._serialized_start = 2210
-    _globals["_PROPOSERESPONSE"]._serialized_end = 2531
-    _globals["_PROPOSALS"]._serialized_start = 2533
-    _globals["_PROPOSALS"]._serialized_end = 2599
-    _globals["_WAIT"]._serialized_start = 2601
-    _globals["_WAIT"]._serialized_end = 2690
-    _globals["_EXHAUSTED"]._serialized_start = 2692
-    _globals["_EXHAUSTED"]._serialized_end = 2719
-    _globals["_CANDIDATE"]._serialized_start = 2722
-    _globals["_CANDIDATE"]._serialized_end = 3089
-    _globals["_CANDIDATE_LABELSENTRY"]._serialized_start = 3044
-    _globals["_CANDIDATE_LABELSENTRY"]._serialized_end = 3089
-    _globals["_MORPH"]._serialized_start = 3092
-    _globals["_MORPH"]._serialized_end = 3285
-    _globals["_MORPH_ARGSENTRY"]._serialized_start = 3213
-    _globals["_MORPH_ARGSENTRY"]._serialized_end = 3285
-    _globals["_RECIPE"]._serialized_start = 3288
-    _globals["_RECIPE"]._serialized_end = 3727
-    _globals["_PREDICTION"]._serialized_start = 3729
-    _globals["_PREDICTION"]._serialized_end = 3803
-    _globals["_INGESTREQUEST"]._serialized_start = 3805
-    _globals["_INGESTREQUEST"]._serialized_end = 3911
-    _globals["_INGESTRESPONSE"]._serialized_start = 3914
-    _globals["_INGESTRESPONSE"]._serialized_end = 4064
-    _globals["_EVENT"]._serialized_start = 4067
-    _globals["_EVENT"]._serialized_end = 4410
-    _globals["_PROPOSED"]._serialized_start = 4412
-    _globals["_PROPOSED"]._serialized_end = 4505
-    _globals["_PROPOSEDCANDIDATE"]._serialized_start = 4507
-    _globals["_PROPOSEDCANDIDATE"]._serialized_end = 4592
-    _globals["_REJECTED"]._serialized_start = 4594
-    _globals["_REJECTED"]._serialized_end = 4672
-    _globals["_TRIALSTARTED"]._serialized_start = 4674
-    _globals["_TRIALSTARTED"]._serialized_end = 4755
-    _globals["_MEASURED"]._serialized_start = 4758
-    _globals["_MEASURED"]._serialized_end = 4910
-    _globals["_MEASURED_METRICSENTRY"]._serialized_start = 4864
-    _globals["_MEASURED_METRICSENTRY"]._serialized_end = 4910
-    _globals["_TRIALENDED"]._serialized_start = 4913
-    _globals["_TRIALENDED"]._serialized_end = 5563
-    _globals["_TRIALENDED_METRICSENTRY"]._serialized_start = 4864
-    _globals["_TRIALENDED_METRICSENTRY"]._serialized_end = 4910
-    _globals["_TRIALENDED_ARTIFACTSENTRY"]._serialized_start = 5328
-    _globals["_TRIALENDED_ARTIFACTSENTRY"]._serialized_end = 5413
-    _globals["_TRIALENDED_STATE"]._serialized_start = 5416
-    _globals["_TRIALENDED_STATE"]._serialized_end = 5563
-    _globals["_ASSESSREQUEST"]._serialized_start = 5566
-    _globals["_ASSESSREQUEST"]._serialized_end = 5697
-    _globals["_ASSESSRESPONSE"]._serialized_start = 5700
-    _globals["_ASSESSRESPONSE"]._serialized_end = 6106
-    _globals["_ASSESSRESPONSE_VERDICT"]._serialized_start = 5950
-    _globals["_ASSESSRESPONSE_VERDICT"]._serialized_end = 6075
-    _globals["_STOPTRIAL"]._serialized_start = 6108
-    _globals["_STOPTRIAL"]._serialized_end = 6205
-    _globals["_SNAPSHOTREQUEST"]._serialized_start = 6207
-    _globals["_SNAPSHOTREQUEST"]._serialized_end = 6268
-    _globals["_SNAPSHOTRESPONSE"]._serialized_start = 6270
-    _globals["_SNAPSHOTRESPONSE"]._serialized_end = 6302
-    _globals["_CHECKPOINT"]._serialized_start = 6304
-    _globals["_CHECKPOINT"]._serialized_end = 6423
-    _globals["_CLOSEREQUEST"]._serialized_start = 6425
-    _globals["_CLOSEREQUEST"]._serialized_end = 6499
-    _globals["_CLOSERESPONSE"]._serialized_start = 6501
-    _globals["_CLOSERESPONSE"]._serialized_end = 6516
-    _globals["_DIAGNOSTIC"]._serialized_start = 6519
-    _globals["_DIAGNOSTIC"]._serialized_end = 6754
-    _globals["_DIAGNOSTIC_SEVERITY"]._serialized_start = 6657
-    _globals["_DIAGNOSTIC_SEVERITY"]._serialized_end = 6754
-    _globals["_ARTIFACTREF"]._serialized_start = 6756
-    _globals["_ARTIFACTREF"]._serialized_end = 6819
-    _globals["_REGISTERREQUEST"]._serialized_start = 6822
-    _globals["_REGISTERREQUEST"]._serialized_end = 6953
-    _globals["_REGISTERRESPONSE"]._serialized_start = 6955
-    _globals["_REGISTERRESPONSE"]._serialized_end = 7055
-    _globals["_RENEWREQUEST"]._serialized_start = 7057
-    _globals["_RENEWREQUEST"]._serialized_end = 7124
-    _globals["_RENEWRESPONSE"]._serialized_start = 7126
-    _globals["_RENEWRESPONSE"]._serialized_end = 7205
-    _globals["_ESTIMATECOSTREQUEST"]._serialized_start = 7207
-    _globals["_ESTIMATECOSTREQUEST"]._serialized_end = 7268
-    _globals["_ESTIMATECOSTRESPONSE"]._serialized_start = 7270
-    _globals["_ESTIMATECOSTRESPONSE"]._serialized_end = 7349
-    _globals["_VALIDATEGRAPHREQUEST"]._serialized_start = 7351
-    _globals["_VALIDATEGRAPHREQUEST"]._serialized_end = 7426
-    _globals["_VALIDATEGRAPHRESPONSE"]._serialized_start = 7428
-    _globals["_VALIDATEGRAPHRESPONSE"]._serialized_end = 7508
-    _globals["_SYNTHESIZER"]._serialized_start = 7917
-    _globals["_SYNTHESIZER"]._serialized_end = 8561
-    _globals["_PLUGINHOST"]._serialized_start = 8564
-    _globals["_PLUGINHOST"]._serialized_end = 8974
+  DESCRIPTOR._loaded_options = None
+  _globals['_DATASETPROFILE_METAFEATURESENTRY']._loaded_options = None
+  _globals['_DATASETPROFILE_METAFEATURESENTRY']._serialized_options = b'8\001'
+  _globals['_CANDIDATE_LABELSENTRY']._loaded_options = None
+  _globals['_CANDIDATE_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_MORPH_ARGSENTRY']._loaded_options = None
+  _globals['_MORPH_ARGSENTRY']._serialized_options = b'8\001'
+  _globals['_MEASURED_METRICSENTRY']._loaded_options = None
+  _globals['_MEASURED_METRICSENTRY']._serialized_options = b'8\001'
+  _globals['_TRIALENDED_METRICSENTRY']._loaded_options = None
+  _globals['_TRIALENDED_METRICSENTRY']._serialized_options = b'8\001'
+  _globals['_TRIALENDED_ARTIFACTSENTRY']._loaded_options = None
+  _globals['_TRIALENDED_ARTIFACTSENTRY']._serialized_options = b'8\001'
+  _globals['_CAPABILITY']._serialized_start=7511
+  _globals['_CAPABILITY']._serialized_end=7852
+  _globals['_SCHEDULE']._serialized_start=7854
+  _globals['_SCHEDULE']._serialized_end=7914
+  _globals['_CALL']._serialized_start=193
+  _globals['_CALL']._serialized_end=264
+  _globals['_DESCRIBEREQUEST']._serialized_start=266
+  _globals['_DESCRIBEREQUEST']._serialized_end=330
+  _globals['_DESCRIBERESPONSE']._serialized_start=333
+  _globals['_DESCRIBERESPONSE']._serialized_end=737
+  _globals['_OPENREQUEST']._serialized_start=740
+  _globals['_OPENREQUEST']._serialized_end=1031
+  _globals['_OPENRESPONSE']._serialized_start=1034
+  _globals['_OPENRESPONSE']._serialized_end=1179
+  _globals['_PROBLEM']._serialized_start=1182
+  _globals['_PROBLEM']._serialized_end=1455
+  _globals['_DATASETPROFILE']._serialized_start=1458
+  _globals['_DATASETPROFILE']._serialized_end=1681
+  _globals['_DATASETPROFILE_METAFEATURESENTRY']._serialized_start=1630
+  _globals['_DATASETPROFILE_METAFEATURESENTRY']._serialized_end=1681
+  _globals['_OBJECTIVE']._serialized_start=1683
+  _globals['_OBJECTIVE']._serialized_end=1756
+  _globals['_CONSTRAINT']._serialized_start=1758
+  _globals['_CONSTRAINT']._serialized_end=1852
+  _globals['_BUDGET']._serialized_start=1855
+  _globals['_BUDGET']._serialized_end=2062
+  _globals['_PROPOSEREQUEST']._serialized_start=2065
+  _globals['_PROPOSEREQUEST']._serialized_end=2207
+  _globals['_PROPOSERESPONSE']._serialized_start=2210
+  _globals['_PROPOSERESPONSE']._serialized_end=2531
+  _globals['_PROPOSALS']._serialized_start=2533
+  _globals['_PROPOSALS']._serialized_end=2599
+  _globals['_WAIT']._serialized_start=2601
+  _globals['_WAIT']._serialized_end=2690
+  _globals['_EXHAUSTED']._serialized_start=2692
+  _globals['_EXHAUSTED']._serialized_end=2719
+  _globals['_CANDIDATE']._serialized_start=2722
+  _globals['_CANDIDATE']._serialized_end=3089
+  _globals['_CANDIDATE_LABELSENTRY']._serialized_start=3044
+  _globals['_CANDIDATE_LABELSENTRY']._serialized_end=3089
+  _globals['_MORPH']._serialized_start=3092
+  _globals['_MORPH']._serialized_end=3285
+  _globals['_MORPH_ARGSENTRY']._serialized_start=3213
+  _globals['_MORPH_ARGSENTRY']._serialized_end=3285
+  _globals['_RECIPE']._serialized_start=3288
+  _globals['_RECIPE']._serialized_end=3727
+  _globals['_PREDICTION']._serialized_start=3729
+  _globals['_PREDICTION']._serialized_end=3803
+  _globals['_INGESTREQUEST']._serialized_start=3805
+  _globals['_INGESTREQUEST']._serialized_end=3911
+  _globals['_INGESTRESPONSE']._serialized_start=3914
+  _globals['_INGESTRESPONSE']._serialized_end=4064
+  _globals['_EVENT']._serialized_start=4067
+  _globals['_EVENT']._serialized_end=4410
+  _globals['_PROPOSED']._serialized_start=4412
+  _globals['_PROPOSED']._serialized_end=4505
+  _globals['_PROPOSEDCANDIDATE']._serialized_start=4507
+  _globals['_PROPOSEDCANDIDATE']._serialized_end=4592
+  _globals['_REJECTED']._serialized_start=4594
+  _globals['_REJECTED']._serialized_end=4672
+  _globals['_TRIALSTARTED']._serialized_start=4674
+  _globals['_TRIALSTARTED']._serialized_end=4755
+  _globals['_MEASURED']._serialized_start=4758
+  _globals['_MEASURED']._serialized_end=4910
+  _globals['_MEASURED_METRICSENTRY']._serialized_start=4864
+  _globals['_MEASURED_METRICSENTRY']._serialized_end=4910
+  _globals['_TRIALENDED']._serialized_start=4913
+  _globals['_TRIALENDED']._serialized_end=5563
+  _globals['_TRIALENDED_METRICSENTRY']._serialized_start=4864
+  _globals['_TRIALENDED_METRICSENTRY']._serialized_end=4910
+  _globals['_TRIALENDED_ARTIFACTSENTRY']._serialized_start=5328
+  _globals['_TRIALENDED_ARTIFACTSENTRY']._serialized_end=5413
+  _globals['_TRIALENDED_STATE']._serialized_start=5416
+  _globals['_TRIALENDED_STATE']._serialized_end=5563
+  _globals['_ASSESSREQUEST']._serialized_start=5566
+  _globals['_ASSESSREQUEST']._serialized_end=5697
+  _globals['_ASSESSRESPONSE']._serialized_start=5700
+  _globals['_ASSESSRESPONSE']._serialized_end=6106
+  _globals['_ASSESSRESPONSE_VERDICT']._serialized_start=5950
+  _globals['_ASSESSRESPONSE_VERDICT']._serialized_end=6075
+  _globals['_STOPTRIAL']._serialized_start=6108
+  _globals['_STOPTRIAL']._serialized_end=6205
+  _globals['_SNAPSHOTREQUEST']._serialized_start=6207
+  _globals['_SNAPSHOTREQUEST']._serialized_end=6268
+  _globals['_SNAPSHOTRESPONSE']._serialized_start=6270
+  _globals['_SNAPSHOTRESPONSE']._serialized_end=6302
+  _globals['_CHECKPOINT']._serialized_start=6304
+  _globals['_CHECKPOINT']._serialized_end=6423
+  _globals['_CLOSEREQUEST']._serialized_start=6425
+  _globals['_CLOSEREQUEST']._serialized_end=6499
+  _globals['_CLOSERESPONSE']._serialized_start=6501
+  _globals['_CLOSERESPONSE']._serialized_end=6516
+  _globals['_DIAGNOSTIC']._serialized_start=6519
+  _globals['_DIAGNOSTIC']._serialized_end=6754
+  _globals['_DIAGNOSTIC_SEVERITY']._serialized_start=6657
+  _globals['_DIAGNOSTIC_SEVERITY']._serialized_end=6754
+  _globals['_ARTIFACTREF']._serialized_start=6756
+  _globals['_ARTIFACTREF']._serialized_end=6819
+  _globals['_REGISTERREQUEST']._serialized_start=6822
+  _globals['_REGISTERREQUEST']._serialized_end=6953
+  _globals['_REGISTERRESPONSE']._serialized_start=6955
+  _globals['_REGISTERRESPONSE']._serialized_end=7055
+  _globals['_RENEWREQUEST']._serialized_start=7057
+  _globals['_RENEWREQUEST']._serialized_end=7124
+  _globals['_RENEWRESPONSE']._serialized_start=7126
+  _globals['_RENEWRESPONSE']._serialized_end=7205
+  _globals['_ESTIMATECOSTREQUEST']._serialized_start=7207
+  _globals['_ESTIMATECOSTREQUEST']._serialized_end=7268
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_start=7270
+  _globals['_ESTIMATECOSTRESPONSE']._serialized_end=7349
+  _globals['_VALIDATEGRAPHREQUEST']._serialized_start=7351
+  _globals['_VALIDATEGRAPHREQUEST']._serialized_end=7426
+  _globals['_VALIDATEGRAPHRESPONSE']._serialized_start=7428
+  _globals['_VALIDATEGRAPHRESPONSE']._serialized_end=7508
+  _globals['_SYNTHESIZER']._serialized_start=7917
+  _globals['_SYNTHESIZER']._serialized_end=8561
+  _globals['_PLUGINHOST']._serialized_start=8564
+  _globals['_PLUGINHOST']._serialized_end=8974
 # @@protoc_insertion_point(module_scope)

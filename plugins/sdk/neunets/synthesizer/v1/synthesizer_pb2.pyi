@@ -29,9 +29,7 @@ class _Capability:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _CapabilityEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Capability.ValueType], builtins.type
-):
+class _CapabilityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Capability.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     CAPABILITY_UNSPECIFIED: _Capability.ValueType  # 0
     CAPABILITY_SNAPSHOT: _Capability.ValueType  # 1
@@ -66,9 +64,7 @@ class _Schedule:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
 
-class _ScheduleEnumTypeWrapper(
-    google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], builtins.type
-):
+class _ScheduleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Schedule.ValueType], builtins.type):
     DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
     SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
     SCHEDULE_ONE_CYCLE: _Schedule.ValueType  # 1
@@ -106,12 +102,7 @@ class Call(google.protobuf.message.Message):
         request_id: builtins.str = ...,
         log_seq: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "epoch", b"epoch", "log_seq", b"log_seq", "request_id", b"request_id", "run", b"run"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "log_seq", b"log_seq", "request_id", b"request_id", "run", b"run"]) -> None: ...
 
 global___Call = Call
 
@@ -130,9 +121,7 @@ class DescribeRequest(google.protobuf.message.Message):
         engine_minor: builtins.int = ...,
         engine_features: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["engine_features", b"engine_features", "engine_minor", b"engine_minor"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["engine_features", b"engine_features", "engine_minor", b"engine_minor"]) -> None: ...
 
 global___DescribeRequest = DescribeRequest
 
@@ -170,12 +159,10 @@ class DescribeResponse(google.protobuf.message.Message):
     summary: builtins.str
     """One sentence for people."""
     @property
-    def capabilities(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Capability.ValueType]: ...
+    def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Capability.ValueType]: ...
     @property
     def tasks(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """ "image-classification", "sequence-classification", ..."""
+        """"image-classification", "sequence-classification", ..."""
 
     @property
     def graph_ops(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
@@ -204,44 +191,8 @@ class DescribeResponse(google.protobuf.message.Message):
         not_ready_reason: builtins.str = ...,
         summary: builtins.str = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["open_p99", b"open_p99", "propose_p99", b"propose_p99"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "capabilities",
-            b"capabilities",
-            "graph_ops",
-            b"graph_ops",
-            "max_batch",
-            b"max_batch",
-            "max_open_runs",
-            b"max_open_runs",
-            "name",
-            b"name",
-            "not_ready_reason",
-            b"not_ready_reason",
-            "open_p99",
-            b"open_p99",
-            "propose_p99",
-            b"propose_p99",
-            "protocol_minor",
-            b"protocol_minor",
-            "ready",
-            b"ready",
-            "settings_schema_json",
-            b"settings_schema_json",
-            "summary",
-            b"summary",
-            "tasks",
-            b"tasks",
-            "vendor",
-            b"vendor",
-            "version",
-            b"version",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["open_p99", b"open_p99", "propose_p99", b"propose_p99"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "graph_ops", b"graph_ops", "max_batch", b"max_batch", "max_open_runs", b"max_open_runs", "name", b"name", "not_ready_reason", b"not_ready_reason", "open_p99", b"open_p99", "propose_p99", b"propose_p99", "protocol_minor", b"protocol_minor", "ready", b"ready", "settings_schema_json", b"settings_schema_json", "summary", b"summary", "tasks", b"tasks", "vendor", b"vendor", "version", b"version"]) -> None: ...
 
 global___DescribeResponse = DescribeResponse
 
@@ -282,40 +233,8 @@ class OpenRequest(google.protobuf.message.Message):
         validate_only: builtins.bool = ...,
         checkpoint: global___Checkpoint | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "budget",
-            b"budget",
-            "call",
-            b"call",
-            "checkpoint",
-            b"checkpoint",
-            "problem",
-            b"problem",
-            "settings",
-            b"settings",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "budget",
-            b"budget",
-            "call",
-            b"call",
-            "checkpoint",
-            b"checkpoint",
-            "problem",
-            b"problem",
-            "seed",
-            b"seed",
-            "settings",
-            b"settings",
-            "validate_only",
-            b"validate_only",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["budget", b"budget", "call", b"call", "checkpoint", b"checkpoint", "problem", b"problem", "settings", b"settings"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "call", b"call", "checkpoint", b"checkpoint", "problem", b"problem", "seed", b"seed", "settings", b"settings", "validate_only", b"validate_only"]) -> None: ...
 
 global___OpenRequest = OpenRequest
 
@@ -331,9 +250,7 @@ class OpenResponse(google.protobuf.message.Message):
     @property
     def effective_settings(self) -> google.protobuf.struct_pb2.Struct: ...
     @property
-    def diagnostics(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
+    def diagnostics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
     def __init__(
         self,
         *,
@@ -342,12 +259,7 @@ class OpenResponse(google.protobuf.message.Message):
         diagnostics: collections.abc.Iterable[global___Diagnostic] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["effective_settings", b"effective_settings"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "applied_seq", b"applied_seq", "diagnostics", b"diagnostics", "effective_settings", b"effective_settings"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["applied_seq", b"applied_seq", "diagnostics", b"diagnostics", "effective_settings", b"effective_settings"]) -> None: ...
 
 global___OpenResponse = OpenResponse
 
@@ -374,9 +286,7 @@ class Problem(google.protobuf.message.Message):
     @property
     def objectives(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Objective]: ...
     @property
-    def constraints(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Constraint]: ...
+    def constraints(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Constraint]: ...
     def __init__(
         self,
         *,
@@ -389,25 +299,7 @@ class Problem(google.protobuf.message.Message):
         onnx_ir_max: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["dataset", b"dataset", "input", b"input"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "constraints",
-            b"constraints",
-            "dataset",
-            b"dataset",
-            "input",
-            b"input",
-            "objectives",
-            b"objectives",
-            "onnx_ir_max",
-            b"onnx_ir_max",
-            "onnx_opset",
-            b"onnx_opset",
-            "task",
-            b"task",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["constraints", b"constraints", "dataset", b"dataset", "input", b"input", "objectives", b"objectives", "onnx_ir_max", b"onnx_ir_max", "onnx_opset", b"onnx_opset", "task", b"task"]) -> None: ...
 
 global___Problem = Problem
 
@@ -451,21 +343,7 @@ class DatasetProfile(google.protobuf.message.Message):
         meta_features: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         sha256: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "classes",
-            b"classes",
-            "meta_features",
-            b"meta_features",
-            "sha256",
-            b"sha256",
-            "train_rows",
-            b"train_rows",
-            "valid_rows",
-            b"valid_rows",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["classes", b"classes", "meta_features", b"meta_features", "sha256", b"sha256", "train_rows", b"train_rows", "valid_rows", b"valid_rows"]) -> None: ...
 
 global___DatasetProfile = DatasetProfile
 
@@ -487,10 +365,7 @@ class Objective(google.protobuf.message.Message):
         goal: builtins.float | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_goal", b"_goal", "goal", b"goal"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["_goal", b"_goal", "goal", b"goal", "maximize", b"maximize", "metric", b"metric"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_goal", b"_goal", "goal", b"goal", "maximize", b"maximize", "metric", b"metric"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_goal", b"_goal"]) -> typing.Literal["goal"] | None: ...
 
 global___Objective = Objective
@@ -516,15 +391,8 @@ class Constraint(google.protobuf.message.Message):
         max: builtins.float | None = ...,
         hard: builtins.bool = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "_max", b"_max", "_min", b"_min", "hard", b"hard", "max", b"max", "metric", b"metric", "min", b"min"
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max", b"_max", "_min", b"_min", "max", b"max", "min", b"min"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max", b"_max", "_min", b"_min", "hard", b"hard", "max", b"max", "metric", b"metric", "min", b"min"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max", b"_max"]) -> typing.Literal["max"] | None: ...
     @typing.overload
@@ -561,74 +429,18 @@ class Budget(google.protobuf.message.Message):
         wall_s_left: builtins.float | None = ...,
         trials_left: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "_device_s",
-            b"_device_s",
-            "_trials",
-            b"_trials",
-            "_trials_left",
-            b"_trials_left",
-            "_wall_s",
-            b"_wall_s",
-            "_wall_s_left",
-            b"_wall_s_left",
-            "device_s",
-            b"device_s",
-            "trials",
-            b"trials",
-            "trials_left",
-            b"trials_left",
-            "wall_s",
-            b"wall_s",
-            "wall_s_left",
-            b"wall_s_left",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "_device_s",
-            b"_device_s",
-            "_trials",
-            b"_trials",
-            "_trials_left",
-            b"_trials_left",
-            "_wall_s",
-            b"_wall_s",
-            "_wall_s_left",
-            b"_wall_s_left",
-            "device_s",
-            b"device_s",
-            "slots",
-            b"slots",
-            "trials",
-            b"trials",
-            "trials_left",
-            b"trials_left",
-            "wall_s",
-            b"wall_s",
-            "wall_s_left",
-            b"wall_s_left",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_device_s", b"_device_s", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_device_s", b"_device_s", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "slots", b"slots", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_device_s", b"_device_s"]
-    ) -> typing.Literal["device_s"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_device_s", b"_device_s"]) -> typing.Literal["device_s"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_trials", b"_trials"]) -> typing.Literal["trials"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_trials_left", b"_trials_left"]
-    ) -> typing.Literal["trials_left"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_trials_left", b"_trials_left"]) -> typing.Literal["trials_left"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_wall_s", b"_wall_s"]) -> typing.Literal["wall_s"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_wall_s_left", b"_wall_s_left"]
-    ) -> typing.Literal["wall_s_left"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_wall_s_left", b"_wall_s_left"]) -> typing.Literal["wall_s_left"] | None: ...
 
 global___Budget = Budget
 
@@ -656,10 +468,7 @@ class ProposeRequest(google.protobuf.message.Message):
         budget: global___Budget | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "call", b"call"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["budget", b"budget", "call", b"call", "free_slots", b"free_slots", "want", b"want"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "call", b"call", "free_slots", b"free_slots", "want", b"want"]) -> None: ...
 
 global___ProposeRequest = ProposeRequest
 
@@ -683,9 +492,7 @@ class ProposeResponse(google.protobuf.message.Message):
     @property
     def checkpoint(self) -> global___Checkpoint: ...
     @property
-    def diagnostics(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
+    def diagnostics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
     def __init__(
         self,
         *,
@@ -696,43 +503,9 @@ class ProposeResponse(google.protobuf.message.Message):
         checkpoint: global___Checkpoint | None = ...,
         diagnostics: collections.abc.Iterable[global___Diagnostic] | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "checkpoint",
-            b"checkpoint",
-            "exhausted",
-            b"exhausted",
-            "outcome",
-            b"outcome",
-            "proposals",
-            b"proposals",
-            "wait",
-            b"wait",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "based_on_seq",
-            b"based_on_seq",
-            "checkpoint",
-            b"checkpoint",
-            "diagnostics",
-            b"diagnostics",
-            "exhausted",
-            b"exhausted",
-            "outcome",
-            b"outcome",
-            "proposals",
-            b"proposals",
-            "wait",
-            b"wait",
-        ],
-    ) -> None: ...
-    def WhichOneof(
-        self, oneof_group: typing.Literal["outcome", b"outcome"]
-    ) -> typing.Literal["proposals", "wait", "exhausted"] | None: ...
+    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "exhausted", b"exhausted", "outcome", b"outcome", "proposals", b"proposals", "wait", b"wait"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["based_on_seq", b"based_on_seq", "checkpoint", b"checkpoint", "diagnostics", b"diagnostics", "exhausted", b"exhausted", "outcome", b"outcome", "proposals", b"proposals", "wait", b"wait"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["outcome", b"outcome"]) -> typing.Literal["proposals", "wait", "exhausted"] | None: ...
 
 global___ProposeResponse = ProposeResponse
 
@@ -773,9 +546,7 @@ class Wait(google.protobuf.message.Message):
         reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["after", b"after"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["after", b"after", "min_new_results", b"min_new_results", "reason", b"reason"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "min_new_results", b"min_new_results", "reason", b"reason"]) -> None: ...
 
 global___Wait = Wait
 
@@ -856,30 +627,8 @@ class Candidate(google.protobuf.message.Message):
         rationale: builtins.str = ...,
         labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["graph", b"graph", "prediction", b"prediction", "recipe", b"recipe"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "graph",
-            b"graph",
-            "labels",
-            b"labels",
-            "lineage",
-            b"lineage",
-            "local_id",
-            b"local_id",
-            "parents",
-            b"parents",
-            "prediction",
-            b"prediction",
-            "rationale",
-            b"rationale",
-            "recipe",
-            b"recipe",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["graph", b"graph", "prediction", b"prediction", "recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["graph", b"graph", "labels", b"labels", "lineage", b"lineage", "local_id", b"local_id", "parents", b"parents", "prediction", b"prediction", "rationale", b"rationale", "recipe", b"recipe"]) -> None: ...
 
 global___Candidate = Candidate
 
@@ -913,9 +662,7 @@ class Morph(google.protobuf.message.Message):
     node: builtins.str
     function_preserving: builtins.bool
     @property
-    def args(
-        self,
-    ) -> google.protobuf.internal.containers.MessageMap[builtins.str, neunets.graph.v1.graph_pb2.Attribute]: ...
+    def args(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, neunets.graph.v1.graph_pb2.Attribute]: ...
     def __init__(
         self,
         *,
@@ -924,12 +671,7 @@ class Morph(google.protobuf.message.Message):
         args: collections.abc.Mapping[builtins.str, neunets.graph.v1.graph_pb2.Attribute] | None = ...,
         function_preserving: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "args", b"args", "function_preserving", b"function_preserving", "kind", b"kind", "node", b"node"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["args", b"args", "function_preserving", b"function_preserving", "kind", b"kind", "node", b"node"]) -> None: ...
 
 global___Morph = Morph
 
@@ -985,126 +727,26 @@ class Recipe(google.protobuf.message.Message):
         mirror: builtins.bool | None = ...,
         resume_trial: builtins.str = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "_batch_size",
-            b"_batch_size",
-            "_label_smoothing",
-            b"_label_smoothing",
-            "_learning_rate",
-            b"_learning_rate",
-            "_mirror",
-            b"_mirror",
-            "_momentum",
-            b"_momentum",
-            "_shift",
-            b"_shift",
-            "_warmup",
-            b"_warmup",
-            "_weight_decay",
-            b"_weight_decay",
-            "batch_size",
-            b"batch_size",
-            "device_s",
-            b"device_s",
-            "epochs",
-            b"epochs",
-            "label_smoothing",
-            b"label_smoothing",
-            "learning_rate",
-            b"learning_rate",
-            "mirror",
-            b"mirror",
-            "momentum",
-            b"momentum",
-            "shift",
-            b"shift",
-            "total",
-            b"total",
-            "warmup",
-            b"warmup",
-            "weight_decay",
-            b"weight_decay",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "_batch_size",
-            b"_batch_size",
-            "_label_smoothing",
-            b"_label_smoothing",
-            "_learning_rate",
-            b"_learning_rate",
-            "_mirror",
-            b"_mirror",
-            "_momentum",
-            b"_momentum",
-            "_shift",
-            b"_shift",
-            "_warmup",
-            b"_warmup",
-            "_weight_decay",
-            b"_weight_decay",
-            "batch_size",
-            b"batch_size",
-            "device_s",
-            b"device_s",
-            "epochs",
-            b"epochs",
-            "label_smoothing",
-            b"label_smoothing",
-            "learning_rate",
-            b"learning_rate",
-            "mirror",
-            b"mirror",
-            "momentum",
-            b"momentum",
-            "resume_trial",
-            b"resume_trial",
-            "schedule",
-            b"schedule",
-            "shift",
-            b"shift",
-            "total",
-            b"total",
-            "warmup",
-            b"warmup",
-            "weight_decay",
-            b"weight_decay",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_shift", b"_shift", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "shift", b"shift", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_shift", b"_shift", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "resume_trial", b"resume_trial", "schedule", b"schedule", "shift", b"shift", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]
-    ) -> typing.Literal["batch_size"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_label_smoothing", b"_label_smoothing"]
-    ) -> typing.Literal["label_smoothing"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_label_smoothing", b"_label_smoothing"]) -> typing.Literal["label_smoothing"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]
-    ) -> typing.Literal["learning_rate"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_learning_rate", b"_learning_rate"]) -> typing.Literal["learning_rate"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_mirror", b"_mirror"]) -> typing.Literal["mirror"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_momentum", b"_momentum"]
-    ) -> typing.Literal["momentum"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_momentum", b"_momentum"]) -> typing.Literal["momentum"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_shift", b"_shift"]) -> typing.Literal["shift"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_warmup", b"_warmup"]) -> typing.Literal["warmup"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_weight_decay", b"_weight_decay"]
-    ) -> typing.Literal["weight_decay"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_weight_decay", b"_weight_decay"]) -> typing.Literal["weight_decay"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["total", b"total"]
-    ) -> typing.Literal["epochs", "device_s"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["total", b"total"]) -> typing.Literal["epochs", "device_s"] | None: ...
 
 global___Recipe = Recipe
 
@@ -1126,10 +768,7 @@ class Prediction(google.protobuf.message.Message):
         stddev: builtins.float | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_stddev", b"_stddev", "stddev", b"stddev"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["_stddev", b"_stddev", "mean", b"mean", "metric", b"metric", "stddev", b"stddev"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_stddev", b"_stddev", "mean", b"mean", "metric", b"metric", "stddev", b"stddev"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_stddev", b"_stddev"]) -> typing.Literal["stddev"] | None: ...
 
 global___Prediction = Prediction
@@ -1168,9 +807,7 @@ class IngestResponse(google.protobuf.message.Message):
     @property
     def checkpoint(self) -> global___Checkpoint: ...
     @property
-    def diagnostics(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
+    def diagnostics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]: ...
     def __init__(
         self,
         *,
@@ -1179,12 +816,7 @@ class IngestResponse(google.protobuf.message.Message):
         diagnostics: collections.abc.Iterable[global___Diagnostic] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "applied_seq", b"applied_seq", "checkpoint", b"checkpoint", "diagnostics", b"diagnostics"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["applied_seq", b"applied_seq", "checkpoint", b"checkpoint", "diagnostics", b"diagnostics"]) -> None: ...
 
 global___IngestResponse = IngestResponse
 
@@ -1224,49 +856,9 @@ class Event(google.protobuf.message.Message):
         measured: global___Measured | None = ...,
         ended: global___TrialEnded | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "ended",
-            b"ended",
-            "event",
-            b"event",
-            "measured",
-            b"measured",
-            "proposed",
-            b"proposed",
-            "rejected",
-            b"rejected",
-            "started",
-            b"started",
-            "time",
-            b"time",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "ended",
-            b"ended",
-            "event",
-            b"event",
-            "measured",
-            b"measured",
-            "proposed",
-            b"proposed",
-            "rejected",
-            b"rejected",
-            "seq",
-            b"seq",
-            "started",
-            b"started",
-            "time",
-            b"time",
-        ],
-    ) -> None: ...
-    def WhichOneof(
-        self, oneof_group: typing.Literal["event", b"event"]
-    ) -> typing.Literal["proposed", "rejected", "started", "measured", "ended"] | None: ...
+    def HasField(self, field_name: typing.Literal["ended", b"ended", "event", b"event", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "started", b"started", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended", "event", b"event", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "seq", b"seq", "started", b"started", "time", b"time"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["proposed", "rejected", "started", "measured", "ended"] | None: ...
 
 global___Event = Event
 
@@ -1280,18 +872,14 @@ class Proposed(google.protobuf.message.Message):
     CANDIDATES_FIELD_NUMBER: builtins.int
     request_id: builtins.str
     @property
-    def candidates(
-        self,
-    ) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ProposedCandidate]: ...
+    def candidates(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___ProposedCandidate]: ...
     def __init__(
         self,
         *,
         request_id: builtins.str = ...,
         candidates: collections.abc.Iterable[global___ProposedCandidate] | None = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["candidates", b"candidates", "request_id", b"request_id"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["candidates", b"candidates", "request_id", b"request_id"]) -> None: ...
 
 global___Proposed = Proposed
 
@@ -1357,12 +945,7 @@ class TrialStarted(google.protobuf.message.Message):
         attempt: builtins.int = ...,
         device: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "attempt", b"attempt", "candidate", b"candidate", "device", b"device", "trial", b"trial"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempt", b"attempt", "candidate", b"candidate", "device", b"device", "trial", b"trial"]) -> None: ...
 
 global___TrialStarted = TrialStarted
 
@@ -1400,9 +983,7 @@ class Measured(google.protobuf.message.Message):
         epoch: builtins.float = ...,
         metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["epoch", b"epoch", "metrics", b"metrics", "trial", b"trial"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["epoch", b"epoch", "metrics", b"metrics", "trial", b"trial"]) -> None: ...
 
 global___Measured = Measured
 
@@ -1414,9 +995,7 @@ class TrialEnded(google.protobuf.message.Message):
         ValueType = typing.NewType("ValueType", builtins.int)
         V: typing_extensions.TypeAlias = ValueType
 
-    class _StateEnumTypeWrapper(
-        google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[TrialEnded._State.ValueType], builtins.type
-    ):
+    class _StateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[TrialEnded._State.ValueType], builtins.type):
         DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
         STATE_UNSPECIFIED: TrialEnded._State.ValueType  # 0
         STATE_SUCCEEDED: TrialEnded._State.ValueType  # 1
@@ -1492,7 +1071,7 @@ class TrialEnded(google.protobuf.message.Message):
     will_retry: builtins.bool
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """ "valid_accuracy", "valid_loss", "train_loss", "epochs", "images_per_s"; may hold NaN."""
+        """"valid_accuracy", "valid_loss", "train_loss", "epochs", "images_per_s"; may hold NaN."""
 
     @property
     def artifacts(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, global___ArtifactRef]: ...
@@ -1513,31 +1092,7 @@ class TrialEnded(google.protobuf.message.Message):
         will_retry: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["error", b"error"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "artifacts",
-            b"artifacts",
-            "attempt",
-            b"attempt",
-            "candidate",
-            b"candidate",
-            "device_s",
-            b"device_s",
-            "error",
-            b"error",
-            "metrics",
-            b"metrics",
-            "peak_bytes",
-            b"peak_bytes",
-            "state",
-            b"state",
-            "trial",
-            b"trial",
-            "will_retry",
-            b"will_retry",
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "attempt", b"attempt", "candidate", b"candidate", "device_s", b"device_s", "error", b"error", "metrics", b"metrics", "peak_bytes", b"peak_bytes", "state", b"state", "trial", b"trial", "will_retry", b"will_retry"]) -> None: ...
 
 global___TrialEnded = TrialEnded
 
@@ -1562,9 +1117,7 @@ class AssessRequest(google.protobuf.message.Message):
         running_trials: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["budget", b"budget", "call", b"call"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["budget", b"budget", "call", b"call", "running_trials", b"running_trials"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget", "call", b"call", "running_trials", b"running_trials"]) -> None: ...
 
 global___AssessRequest = AssessRequest
 
@@ -1576,9 +1129,7 @@ class AssessResponse(google.protobuf.message.Message):
         ValueType = typing.NewType("ValueType", builtins.int)
         V: typing_extensions.TypeAlias = ValueType
 
-    class _VerdictEnumTypeWrapper(
-        google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[AssessResponse._Verdict.ValueType], builtins.type
-    ):
+    class _VerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[AssessResponse._Verdict.ValueType], builtins.type):
         DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
         VERDICT_UNSPECIFIED: AssessResponse._Verdict.ValueType  # 0
         VERDICT_CONTINUE: AssessResponse._Verdict.ValueType  # 1
@@ -1621,50 +1172,12 @@ class AssessResponse(google.protobuf.message.Message):
         stop: collections.abc.Iterable[global___StopTrial] | None = ...,
         reassess_after: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
-    def HasField(
-        self,
-        field_name: typing.Literal[
-            "_expected_gain",
-            b"_expected_gain",
-            "_progress",
-            b"_progress",
-            "expected_gain",
-            b"expected_gain",
-            "progress",
-            b"progress",
-            "reassess_after",
-            b"reassess_after",
-        ],
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "_expected_gain",
-            b"_expected_gain",
-            "_progress",
-            b"_progress",
-            "expected_gain",
-            b"expected_gain",
-            "progress",
-            b"progress",
-            "reason",
-            b"reason",
-            "reassess_after",
-            b"reassess_after",
-            "stop",
-            b"stop",
-            "verdict",
-            b"verdict",
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_expected_gain", b"_expected_gain", "_progress", b"_progress", "expected_gain", b"expected_gain", "progress", b"progress", "reassess_after", b"reassess_after"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_expected_gain", b"_expected_gain", "_progress", b"_progress", "expected_gain", b"expected_gain", "progress", b"progress", "reason", b"reason", "reassess_after", b"reassess_after", "stop", b"stop", "verdict", b"verdict"]) -> None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_expected_gain", b"_expected_gain"]
-    ) -> typing.Literal["expected_gain"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_expected_gain", b"_expected_gain"]) -> typing.Literal["expected_gain"] | None: ...
     @typing.overload
-    def WhichOneof(
-        self, oneof_group: typing.Literal["_progress", b"_progress"]
-    ) -> typing.Literal["progress"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_progress", b"_progress"]) -> typing.Literal["progress"] | None: ...
 
 global___AssessResponse = AssessResponse
 
@@ -1687,9 +1200,7 @@ class StopTrial(google.protobuf.message.Message):
         predicted: global___Prediction | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["predicted", b"predicted"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["predicted", b"predicted", "reason", b"reason", "trial", b"trial"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["predicted", b"predicted", "reason", b"reason", "trial", b"trial"]) -> None: ...
 
 global___StopTrial = StopTrial
 
@@ -1747,15 +1258,8 @@ class Checkpoint(google.protobuf.message.Message):
         inline: builtins.bytes = ...,
         ref: global___ArtifactRef | None = ...,
     ) -> None: ...
-    def HasField(
-        self, field_name: typing.Literal["body", b"body", "inline", b"inline", "ref", b"ref"]
-    ) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "body", b"body", "format", b"format", "inline", b"inline", "ref", b"ref", "seq", b"seq"
-        ],
-    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["body", b"body", "inline", b"inline", "ref", b"ref"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["body", b"body", "format", b"format", "inline", b"inline", "ref", b"ref", "seq", b"seq"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["body", b"body"]) -> typing.Literal["inline", "ref"] | None: ...
 
 global___Checkpoint = Checkpoint
@@ -1798,9 +1302,7 @@ class Diagnostic(google.protobuf.message.Message):
         ValueType = typing.NewType("ValueType", builtins.int)
         V: typing_extensions.TypeAlias = ValueType
 
-    class _SeverityEnumTypeWrapper(
-        google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Diagnostic._Severity.ValueType], builtins.type
-    ):
+    class _SeverityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Diagnostic._Severity.ValueType], builtins.type):
         DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
         SEVERITY_UNSPECIFIED: Diagnostic._Severity.ValueType  # 0
         SEVERITY_INFO: Diagnostic._Severity.ValueType  # 1
@@ -1834,12 +1336,7 @@ class Diagnostic(google.protobuf.message.Message):
         summary: builtins.str = ...,
         detail: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "code", b"code", "detail", b"detail", "path", b"path", "severity", b"severity", "summary", b"summary"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["code", b"code", "detail", b"detail", "path", b"path", "severity", b"severity", "summary", b"summary"]) -> None: ...
 
 global___Diagnostic = Diagnostic
 
@@ -1861,9 +1358,7 @@ class ArtifactRef(google.protobuf.message.Message):
         size: builtins.int = ...,
         media_type: builtins.str = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["media_type", b"media_type", "sha256", b"sha256", "size", b"size"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["media_type", b"media_type", "sha256", b"sha256", "size", b"size"]) -> None: ...
 
 global___ArtifactRef = ArtifactRef
 
@@ -1891,12 +1386,7 @@ class RegisterRequest(google.protobuf.message.Message):
         self: global___DescribeResponse | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["self", b"self"]) -> builtins.bool: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal[
-            "endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"
-        ],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"]) -> None: ...
 
 global___RegisterRequest = RegisterRequest
 
@@ -1920,9 +1410,7 @@ class RegisterResponse(google.protobuf.message.Message):
         lease: google.protobuf.duration_pb2.Duration | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
-    def ClearField(
-        self, field_name: typing.Literal["lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]) -> None: ...
 
 global___RegisterResponse = RegisterResponse
 
@@ -1943,9 +1431,7 @@ class RenewRequest(google.protobuf.message.Message):
         draining: builtins.bool = ...,
         open_runs: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self, field_name: typing.Literal["draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]) -> None: ...
 
 global___RenewRequest = RenewRequest
 
@@ -2005,10 +1491,7 @@ class EstimateCostResponse(google.protobuf.message.Message):
         flops: builtins.int = ...,
         activation_bytes: builtins.int = ...,
     ) -> None: ...
-    def ClearField(
-        self,
-        field_name: typing.Literal["activation_bytes", b"activation_bytes", "flops", b"flops", "params", b"params"],
-    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["activation_bytes", b"activation_bytes", "flops", b"flops", "params", b"params"]) -> None: ...
 
 global___EstimateCostResponse = EstimateCostResponse
 

@@ -15,6 +15,7 @@ import typing
 _T = typing.TypeVar("_T")
 
 class _MaybeAsyncIterator(collections.abc.AsyncIterator[_T], collections.abc.Iterator[_T], metaclass=abc.ABCMeta): ...
+
 class _ServicerContext(grpc.ServicerContext, grpc.aio.ServicerContext):  # type: ignore[misc, type-arg]
     ...
 
@@ -138,10 +139,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.DescribeRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse]]:
         """Cacheable, no run, no side effects. Deadline 5 s."""
 
     @abc.abstractmethod
@@ -149,10 +147,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.OpenRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.OpenResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.OpenResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.OpenResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.OpenResponse]]:
         """The initialization contract. Idempotent by (run, epoch): a second call resets the run to the given
         checkpoint. A lower epoch than one seen before is refused with ABORTED / STALE_EPOCH. Deadline 60 s.
         """
@@ -162,10 +157,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.ProposeRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.ProposeResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ProposeResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.ProposeResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ProposeResponse]]:
         """First operation: the configuration of one or more candidates. Idempotent by request_id: the same
         candidates while the log has not grown. Deadline: 3 x propose_p99, within 5 s..600 s.
         """
@@ -175,10 +167,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.IngestRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.IngestResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.IngestResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.IngestResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.IngestResponse]]:
         """Second operation: results and artifacts. Idempotent by event sequence: events at or below applied_seq
         are ignored; a hole is refused with OUT_OF_RANGE / SEQ_GAP. Deadline 30 s.
         """
@@ -188,10 +177,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.AssessRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.AssessResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.AssessResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.AssessResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.AssessResponse]]:
         """Third operation: the assessment of progress. Read-only. Deadline 10 s; without an answer the run goes on."""
 
     @abc.abstractmethod
@@ -199,10 +185,7 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.SnapshotRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        collections.abc.Iterator[neunets.synthesizer.v1.synthesizer_pb2.SnapshotResponse],
-        collections.abc.AsyncIterator[neunets.synthesizer.v1.synthesizer_pb2.SnapshotResponse],
-    ]:
+    ) -> typing.Union[collections.abc.Iterator[neunets.synthesizer.v1.synthesizer_pb2.SnapshotResponse], collections.abc.AsyncIterator[neunets.synthesizer.v1.synthesizer_pb2.SnapshotResponse]]:
         """Optional: legal only with CAPABILITY_SNAPSHOT, else UNIMPLEMENTED. Deadline 120 s."""
 
     @abc.abstractmethod
@@ -210,15 +193,10 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.CloseRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.CloseResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.CloseResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.CloseResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.CloseResponse]]:
         """OK also for an unknown run. Deadline 10 s."""
 
-def add_SynthesizerServicer_to_server(
-    servicer: SynthesizerServicer, server: typing.Union[grpc.Server, grpc.aio.Server]
-) -> None: ...
+def add_SynthesizerServicer_to_server(servicer: SynthesizerServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
 class PluginHostStub:
     """Served by the engine to plugins."""
@@ -287,10 +265,7 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.RegisterRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse]]:
         """A launched plugin calls this once with its launch token (single use, 60 s). The same token from the same
         endpoint gives the same plugin id; never through stdout, which is a plain log.
         """
@@ -300,10 +275,7 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.RenewRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.RenewResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.RenewResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.RenewResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.RenewResponse]]:
         """Every third of the lease. A lapsed lease stops the calls to the plugin; its runs wait."""
 
     @abc.abstractmethod
@@ -311,10 +283,7 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.EstimateCostRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.EstimateCostResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.EstimateCostResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.EstimateCostResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.EstimateCostResponse]]:
         """Parameters, FLOPs and memory of a graph, by the engine's own cost model."""
 
     @abc.abstractmethod
@@ -322,12 +291,7 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphRequest,
         context: _ServicerContext,
-    ) -> typing.Union[
-        neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse,
-        collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse],
-    ]:
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse]]:
         """The same checks that a proposed candidate's graph passes."""
 
-def add_PluginHostServicer_to_server(
-    servicer: PluginHostServicer, server: typing.Union[grpc.Server, grpc.aio.Server]
-) -> None: ...
+def add_PluginHostServicer_to_server(servicer: PluginHostServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
