@@ -12,6 +12,7 @@ from pathlib import Path
 
 from neunets.errors import NeunetsError
 from neunets_engine.engine import EngineSettings, serve
+from neunets_engine.executor import local_devices
 from neunets_engine.plugins import parse_manifest
 
 
@@ -19,32 +20,54 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="neunets-engine", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder of everything that is kept")
     parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")
-    parser.add_argument("--devices", default="", help="one device a slot, comma separated; by default one cpu a core")
+    parser.add_argument(
+        "--devices", default="", help="one device a slot, comma separated; by default every GPU, else one cpu a core"
+    )
     parser.add_argument("--take-up", default="all", help="unfinished runs to go on with: all, none, or a run's id")
     parser.add_argument(
         "--plugin", action="append", default=[], help="NAME=COMMAND: a synthesizer beside the installed ones"
     )
+    parser.add_argument("--child-of", type=int, help="id of a process: when it ends, the engine ends in good order")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    devices = [name for name in arguments.devices.split(",") if name] or ["cpu"] * len(os.sched_getaffinity(0))
+    devices = [name for name in arguments.devices.split(",") if name] or local_devices()
     try:
         plugins = [parse_manifest(text) for text in arguments.plugin]
     except ValueError as error:
         parser.error(f"--plugin: {error}")
     settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins)
     try:
-        asyncio.run(_run(settings))
+        asyncio.run(_run(settings, arguments.child_of))
     except NeunetsError as error:
         print(error.message, file=sys.stderr)
         return 3
     return 0
 
 
-async def _run(settings: EngineSettings) -> None:
+async def _run(settings: EngineSettings, parent: int | None) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    if parent is not None and sys.platform == "linux":
+        _stop_after(parent, stop)
     await serve(settings, stop)
+
+
+def _stop_after(process: int, stop: asyncio.Event) -> None:
+    """Set `stop` when `process` has ended, however it did."""
+    loop = asyncio.get_running_loop()
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        stop.set()
+        return
+
+    def ended() -> None:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+        stop.set()
+
+    loop.add_reader(descriptor, ended)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import ipaddress
 import logging
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from neunets.errors import NotReady
+from neunets.errors import InvalidRequest, NotReady
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.status import AioStatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
@@ -60,7 +61,11 @@ class EngineSettings:
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
-    """Run an engine until `stop` is set. Raises: NotReady if another engine works on the same folder."""
+    """Run an engine until `stop` is set.
+
+    Raises: NotReady if another engine works on the same folder; InvalidRequest for an address open to other machines.
+    """
+    _check_loopback(settings.listen)
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_engine(home):
@@ -130,6 +135,20 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
         await scheduler.expire()
         for worker in before - set(scheduler.leases()):
             LOG.debug("lease of %s has ended", worker)
+
+
+def _check_loopback(address: str) -> None:
+    """Raises: InvalidRequest. There is no TLS here and nobody is asked who they are: other machines stay out."""
+    if address.startswith("unix:"):
+        return
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_loopback = False
+    if not is_loopback:
+        fix = "listen on 127.0.0.1, [::1] or unix:PATH; reach it from elsewhere through an SSH tunnel"
+        raise InvalidRequest("--listen", f"{address!r} is open to other machines, without encryption: {fix}")
 
 
 def _bind(server: grpc.aio.Server, address: str) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 import jsonschema
 from google.protobuf import json_format
 
-from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound
+from neunets.errors import InvalidRequest, NeunetsError, NotFound
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -19,7 +19,7 @@ from neunets.wire import input_from_proto
 from neunets_engine.admission import Rules
 from neunets_engine.budget import BudgetPlan
 from neunets_engine.export import IR_VERSION, OPSET
-from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.plugins import Manifest, Plugin, PluginHost, PluginSession
 from neunets_engine.synthesis import Synthesis, Workplace
 
@@ -111,6 +111,17 @@ class Supervisor:
             self.start(run_id, interrupted=False)
         return record
 
+    async def resume_run(self, run_id: str) -> store_pb2.RunRecord:
+        """Raises: IllegalTransition where the run is neither paused nor waiting for its engine."""
+        record = self._place.store.run(run_id)
+        if self.drives(run_id):
+            return record
+        if State(record.run.state) not in ACTIVE:
+            record = await self._place.store.resume(run_id)
+        self.plugin(record.run.spec.synthesizer).pardon()
+        self.start(run_id, interrupted=False)
+        return record
+
     async def close(self) -> None:
         """Leave every run where it is: the next engine takes it up."""
         tasks = [task for _, task in self._runs.values()]
@@ -129,7 +140,7 @@ class Supervisor:
                 reason = error.message if isinstance(error, NeunetsError) else f"a fault of the engine: {error!r}"
                 try:
                     await self._place.store.move(run_id, State.FAILED, reason)
-                except IllegalTransition:
+                except NeunetsError:
                     LOG.exception("run %s", run_id)
 
     def _synthesis(self, run_id: str) -> Synthesis:

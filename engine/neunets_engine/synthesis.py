@@ -29,6 +29,8 @@ __all__ = ["Synthesis", "Workplace"]
 REJECTED_IN_A_ROW: Final = 20
 # Times the search's share of the wall budget after which its last trials are told to finish.
 LATE: Final = 1.25
+# Before a plugin that asked for time, with nothing training, is asked again.
+SHORTEST_WAIT_S: Final = 0.05
 VERDICTS = synthesizer_pb2.AssessResponse
 OUTCOMES = synthesizer_pb2.TrialEnded
 MODES = service_pb2.StopRunRequest
@@ -96,7 +98,7 @@ class Synthesis:
 
     async def _search(self) -> None:
         """Propose, train, ingest, assess until the budget, the plugin or the user ends it."""
-        while not self._record().search_over and not self._stopping():
+        while not self._stopping():
             match self._state():
                 case State.PROPOSING:
                     await self._fill_slots()
@@ -110,8 +112,8 @@ class Synthesis:
                 case State.ASSESSING:
                     if await self._is_over():
                         await self._place.store.end_search(self._id)
-                    else:
-                        await self._move(State.PROPOSING)
+                        break
+                    await self._move(State.PROPOSING)
                 case _:
                     return
         if self._stopping():
@@ -131,9 +133,13 @@ class Synthesis:
                 case "proposals":
                     await self._admit(request_id, list(answer.proposals.candidates)[:free])
                 case "wait":
+                    self._plugin.progressed()
                     if self._place.scheduler.open_trials(self._id) > 0:
                         return
-                    await asyncio.sleep(max(answer.wait.after.ToMilliseconds() / 1000, 0.05))
+                    after_s = max(answer.wait.after.ToMilliseconds() / 1000, SHORTEST_WAIT_S)
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._ended.wait(), after_s)
+                    self._ended.clear()
                 case _:
                     await self._place.store.end_search(self._id)
                     return
@@ -159,6 +165,8 @@ class Synthesis:
             self._plugin.fault("Propose answered proposals without a candidate")
             return
         await store.record_proposals(self._id, proposed, admitted, rejected)
+        if admitted:
+            self._plugin.progressed()
         await self._place.scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
         in_a_row = self._record().rejected_in_a_row
         if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(rejected)) // REJECTED_IN_A_ROW:

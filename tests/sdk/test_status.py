@@ -151,7 +151,7 @@ def same(left: NeunetsError, right: NeunetsError) -> None:
 
 
 def test_every_error_has_a_status():
-    assert set(STATUS) == set(CLASSES) 
+    assert set(STATUS) == set(CLASSES)
 
 
 def test_no_two_errors_share_code_and_reason():

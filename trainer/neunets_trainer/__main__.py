@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from pathlib import Path
+from typing import Final
 
 import grpc
 import torch
@@ -16,6 +17,8 @@ from neunets.process import die_with_parent
 from neunets.status import rpc_error
 from neunets_trainer.precision import choose
 from neunets_trainer.worker import Worker
+
+LOG: Final = logging.getLogger(__name__)
 
 
 def main() -> int:
@@ -35,13 +38,16 @@ def main() -> int:
         die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     torch.set_num_threads(1)
+    device = arguments.device
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        LOG.warning("torch %s sees no CUDA device: this slot trains on the CPU", torch.__version__)
+        device = "cpu"
     with grpc.insecure_channel(arguments.engine) as channel:
         try:
-            Worker(channel, arguments.worker, arguments.device, choose(arguments.device, cache)).work()
+            Worker(channel, arguments.worker, device, choose(device, cache)).work()
         except grpc.RpcError as error:
             print(f"the engine does not answer: {rpc_error(error).message}", file=sys.stderr)
             return 1
-    return 0
 
 
 def _doctor(cache: Path) -> dict[str, object]:

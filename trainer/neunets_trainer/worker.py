@@ -6,14 +6,14 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
-from typing import Final
+from typing import Final, NoReturn
 
 import grpc
 import psutil
 import torch
 from safetensors.numpy import load, save
 
-from neunets.errors import InvalidGraph, InvalidRequest
+from neunets.errors import NeunetsError
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
@@ -40,16 +40,14 @@ class Worker:
         self._name, self._device, self._precision = name, device, precision
         self._data: tuple[str, Data] | None = None
 
-    def work(self) -> None:
-        """Lease and train until the engine retires the worker. Raises: grpc.RpcError when the engine is gone."""
+    def work(self) -> NoReturn:
+        """Lease and train. Raises: grpc.RpcError when the engine is gone."""
         request = worker_pb2.LeaseRequest(
             worker=self._name, device=self._device, device_bytes=_device_bytes(self._device)
         )
         request.wait.FromSeconds(LEASE_WAIT_S)
         while True:
             answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
-            if answer.retire:
-                return
             if answer.HasField("job"):
                 self.train(answer.job)
 
@@ -64,7 +62,7 @@ class Worker:
                         lease.obey(self._report(job, event))
                     else:
                         self._complete(job, event)
-            except (InvalidGraph, InvalidRequest) as error:
+            except NeunetsError as error:  # of the job itself: another worker would fail as well
                 self._engine.Complete(
                     worker_pb2.CompleteRequest(
                         worker=self._name, trial=job.trial, attempt=job.attempt,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import time
@@ -81,7 +82,7 @@ def synthesize(
             dataset.name, synthesizer=synthesizer, wall_s=left_s, trials=trials, max_params=most, seed=seed
         )
         connection.take_up = run.name.removeprefix("runs/")
-        finished, folder = _follow(client, run.name, out)
+        finished, folder = _follow(client, run.name, out, _where(server, home))
         model = client.model(finished.model) if finished.model else None
     path = folder / "model.onnx" if folder is not None else None
     _conclude(finished, model, path, time.monotonic() - began, budget_s, as_json)
@@ -151,7 +152,7 @@ def resume(
     with Connection(server, home or default_home(), take_up=name.removeprefix("runs/")) as connection:
         client = Client(connection)
         client.resume(name)
-        finished, folder = _follow(client, name, out)
+        finished, folder = _follow(client, name, out, _where(server, home))
         model = client.model(finished.model) if finished.model else None
     path = folder / "model.onnx" if folder is not None else None
     budget_s = finished.spec.wall_s if finished.spec.HasField("wall_s") else None
@@ -230,14 +231,20 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
         raise typer.Exit(FAILED)
 
 
-def _follow(client: Client, name: str, out: Path | None) -> tuple[service_pb2.Run, Path | None]:
+def _where(server: str | None, home: Path | None) -> str:
+    """The options that lead another command to the same engine."""
+    return f" --server {server}" if server else f" --home {shlex.quote(str(home))}" if home else ""
+
+
+def _follow(client: Client, name: str, out: Path | None, where: str) -> tuple[service_pb2.Run, Path | None]:
     """Show the run until it ends; returns it, and the folder of its model."""
     run_id = name.removeprefix("runs/")
     try:
         follow(client.watch(name), _err())
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C shall not tear the engine's end
-        print(f"\ninterrupted; go on with: neunets resume {run_id}", file=sys.stderr)
+        command, state = ("watch", "the server goes on") if "--server" in where else ("resume", "interrupted")
+        print(f"\n{state}; come back with: neunets {command} {run_id}{where}", file=sys.stderr)
         raise
     run = client.get(name)
     if not run.model:

@@ -96,7 +96,7 @@ class Connection:
         except OSError as error:
             raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
         command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self._target]
-        command += ["--take-up", self.take_up]
+        command += ["--take-up", self.take_up, "--child-of", str(os.getpid())]
         with log.open("ab") as output:
             # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.
             self._process = subprocess.Popen(

@@ -24,18 +24,32 @@ def is_class_folder(path: Path) -> bool:
 def read_folder(path: Path) -> Source:
     """Raises: InvalidRequest, which names the file."""
     parts = {folder.name: folder for folder in _folders(path)}
+    warnings = _warnings(path)
     if "train" in parts and parts.keys() <= {"train", "test"}:
         classes = _classes(parts["train"])
         train = _read(parts["train"], classes, None)
         if "test" not in parts:
-            return Source(classes, train, None)
+            return Source(classes, train, None, warnings)
         strange = sorted({folder.name for folder in _folders(parts["test"])} - set(classes))
         if strange:
             raise refusal(parts["test"] / strange[0], "this class is not in train", "remove it, or add it to train")
         test = _read(parts["test"], classes, train.x.shape[1:])
-        return Source(classes, train, test)
+        return Source(classes, train, test, warnings)
     classes = _classes(path)
-    return Source(classes, _read(path, classes, None), None)
+    return Source(classes, _read(path, classes, None), None, warnings)
+
+
+def _warnings(path: Path) -> tuple[str, ...]:
+    """Of what is passed over."""
+    others = sorted(
+        file.relative_to(path)
+        for file in path.rglob("*")
+        if file.is_file() and file.suffix.lower() not in SUFFIXES and not file.name.startswith(".")
+    )
+    if not others:
+        return ()
+    count = "1 file is no image and is" if len(others) == 1 else f"{len(others)} files are no images and are"
+    return (f"{count} passed over, such as {others[0]}",)
 
 
 def _folders(path: Path) -> list[Path]:

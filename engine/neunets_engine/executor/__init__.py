@@ -1,5 +1,6 @@
 """Executors start and supervise trainer workers; every worker speaks the same protocol."""
 
+from neunets_engine.executor.devices import local_devices
 from neunets_engine.executor.local import LocalExecutor
 
-__all__ = ["LocalExecutor"]
+__all__ = ["LocalExecutor", "local_devices"]

@@ -60,6 +60,10 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     def revoke(self, plugin: str) -> None:
         self._tokens = {token: entry for token, entry in self._tokens.items() if entry.plugin != plugin}
 
+    def has_lapsed(self, plugin: str) -> bool:
+        """Whether a registered plugin has not renewed its lease."""
+        return self._monotonic() - self._renewed[plugin] > LEASE_S
+
     async def Register(
         self, request: synthesizer_pb2.RegisterRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.RegisterResponse:

@@ -99,9 +99,15 @@ class Plugin:
                     self.fault(str(error))
 
     def progressed(self) -> None:
-        """The plugin answered usefully: earlier faults and delays are forgotten."""
+        """A run goes on with what the plugin answered: earlier faults and delays are forgotten."""
         self._faults.clear()
         self._delay_s = 0.0
+
+    def pardon(self) -> None:
+        """Somebody wants to try again: out of quarantine."""
+        self.progressed()
+        if self.state is PluginState.QUARANTINED:
+            self.state = PluginState.INSTALLED
 
     def fault(self, why: str) -> None:
         """Count a fault; five in ten minutes without progress put the plugin into quarantine."""
@@ -207,12 +213,11 @@ class Plugin:
             await asyncio.sleep(HEALTH_EVERY_S)
             try:
                 await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=HEALTH_DEADLINE_S)
-                missed = 0
-                self.state = PluginState.READY
+                missed = missed + 1 if self._host.has_lapsed(self.manifest.name) else 0
             except grpc.aio.AioRpcError:
                 missed += 1
             if missed >= MISSED_CHECKS and self.calls_in_flight == 0:
                 self.state = PluginState.SUSPECT
-                self.fault(f"{missed} health checks missed")
+                self.fault(f"{missed} health checks missed, or the lease has lapsed")
                 self.kill()
                 return

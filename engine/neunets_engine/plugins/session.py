@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -29,11 +30,16 @@ from neunets_engine.plugins.process import Plugin
 
 __all__ = ["PluginSession"]
 
+LOG: Final = logging.getLogger(__name__)
 OPEN_DEADLINE_S: Final = 60.0
 INGEST_DEADLINE_S: Final = 30.0
 ASSESS_DEADLINE_S: Final = 10.0
 CLOSE_DEADLINE_S: Final = 10.0
-PROPOSE_DEADLINE_S: Final = 60.0
+# Of Propose: a plugin says how long it usually takes (the 99th percentile); three times that, within these bounds.
+PROPOSE_FACTOR: Final = 3.0
+SHORTEST_PROPOSE_S, LONGEST_PROPOSE_S = 5.0, 600.0
+# Of Propose for a plugin that does not say.
+USUAL_P99_S: Final = 20.0
 # Times that one batch of events may be refused before it is the plugin's fault.
 REFUSALS: Final = 5
 BACK_OFF_S: Final = 0.2
@@ -103,7 +109,7 @@ class PluginSession:
             )
             return stub.Propose(request, timeout=deadline_s)
 
-        answer = await self._call(ask, PROPOSE_DEADLINE_S)
+        answer = await self._call(ask, self._propose_deadline_s())
         if answer.WhichOneof("outcome") is None:
             self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
             raise PluginFault(f"{self._plugin.manifest.name} answered Propose with nothing: it must say what it wants")
@@ -119,8 +125,9 @@ class PluginSession:
             return stub.Assess(request, timeout=deadline_s)
 
         try:
-            return await self._call(ask, ASSESS_DEADLINE_S)
-        except DeadlineExceeded:
+            return await self._call(ask, ASSESS_DEADLINE_S, is_optional=True)
+        except (DeadlineExceeded, PluginFault) as error:
+            LOG.warning("no verdict from %s: %s", self._plugin.manifest.name, error.message)
             return None
 
     async def close(self, reason: str) -> None:
@@ -151,10 +158,16 @@ class PluginSession:
             self._applied = opened.applied_seq
             self._incarnation = incarnation
 
-    async def _call(self, call: Call[Answer], deadline_s: float, run_scoped: bool = True) -> Answer:
-        """Repeat `call` by the contract's table of errors. `run_scoped`: it needs a run that is open and up to date."""
+    async def _call(
+        self, call: Call[Answer], usual_deadline_s: float, *, run_scoped: bool = True, is_optional: bool = False
+    ) -> Answer:
+        """Repeat `call` by the contract's table of errors. `run_scoped`: it needs a run that is open and up to date.
+
+        Raises: PluginFault once the plugin is in quarantine, and what the plugin refuses; if `is_optional`, also the
+        first DeadlineExceeded or PluginFault.
+        """
         internal = 0
-        late = False
+        late, deadline_s = False, usual_deadline_s
         while True:
             if run_scoped:
                 await self.ingest()
@@ -162,7 +175,6 @@ class PluginSession:
             self._plugin.calls_in_flight += 1
             try:
                 answer: Answer = await call(stub, deadline_s)
-                self._plugin.progressed()
                 return answer
             except grpc.aio.AioRpcError as raw:
                 error = rpc_error(raw)
@@ -182,11 +194,15 @@ class PluginSession:
                         raise error
                 case CallInFlight() | NotReady() | Busy():
                     await asyncio.sleep(BACK_OFF_S)
+                case DeadlineExceeded() if is_optional:
+                    raise error
                 case DeadlineExceeded() if not late:
-                    late, deadline_s = True, 2 * deadline_s
+                    late, deadline_s = True, 2 * usual_deadline_s
                 case DeadlineExceeded():
                     self._plugin.fault(f"no answer within {deadline_s:g} s")
                     await self._plugin.end()
+                    late, deadline_s = False, usual_deadline_s
+                case PluginFault() if is_optional:
                     raise error
                 case PluginFault():
                     internal += 1
@@ -196,6 +212,12 @@ class PluginSession:
                         internal = 0
                 case _:
                     raise error
+
+    def _propose_deadline_s(self) -> float:
+        description = self._plugin.description
+        hinted = description is not None and description.HasField("propose_p99")
+        p99_s = description.propose_p99.ToMilliseconds() / 1000 if description and hinted else USUAL_P99_S
+        return min(max(PROPOSE_FACTOR * p99_s, SHORTEST_PROPOSE_S), LONGEST_PROPOSE_S)
 
     def _header(self, request_id: str = "") -> synthesizer_pb2.Call:
         call = synthesizer_pb2.Call()

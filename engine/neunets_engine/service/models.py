@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -55,7 +56,7 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
             raise NotFound(f"{request.name} has no file {request.file!r}: it has {', '.join(sorted(refs))}")
         if request.offset > refs[request.file].size:
             raise InvalidRequest("offset", f"{request.offset} lies beyond the file's {refs[request.file].size} bytes")
-        data = self._artifacts.get(refs[request.file].sha256, request.offset)
+        data = await asyncio.to_thread(self._artifacts.get, refs[request.file].sha256, request.offset)
         for start in range(0, len(data), CHUNK_BYTES):
             yield service_pb2.DownloadResponse(data=data[start : start + CHUNK_BYTES])
 

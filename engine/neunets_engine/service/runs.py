@@ -13,7 +13,7 @@ import grpc
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.lifecycle import ACTIVE, FINAL, State
+from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.service.names import run_id_of
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
@@ -59,7 +59,8 @@ class RunsService(service_pb2_grpc.RunsServicer):
         now = datetime.datetime.now(datetime.UTC)
         run.name = f"runs/{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
         created = await self._store.create_run(run, request.request_id)
-        self._supervisor.start(run_id_of(created.name), interrupted=False)
+        if created.name == run.name:  # not one that the same request made before
+            self._supervisor.start(run_id_of(created.name), interrupted=False)
         return created
 
     async def Get(self, request: service_pb2.GetRunRequest, context: Context) -> service_pb2.Run:
@@ -101,11 +102,5 @@ class RunsService(service_pb2_grpc.RunsServicer):
         return record.run
 
     async def Resume(self, request: service_pb2.ResumeRunRequest, context: Context) -> service_pb2.Run:
-        run_id = run_id_of(request.name)
-        record = self._store.run(run_id)
-        if self._supervisor.drives(run_id):
-            return record.run
-        if State(record.run.state) not in ACTIVE:
-            record = await self._store.resume(run_id)
-        self._supervisor.start(run_id, interrupted=False)
+        record = await self._supervisor.resume_run(run_id_of(request.name))
         return record.run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from pathlib import Path
@@ -95,12 +96,13 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             size += len(part.data)
             if size > LARGEST_ARTIFACT:
                 raise InvalidRequest("data", f"an artifact has at most {LARGEST_ARTIFACT} bytes")
-        return worker_pb2.PutArtifactResponse(ref=self._artifacts.put(b"".join(parts), media_type))
+        ref = await asyncio.to_thread(self._artifacts.put, b"".join(parts), media_type)
+        return worker_pb2.PutArtifactResponse(ref=ref)
 
     async def GetArtifact(
         self, request: worker_pb2.GetArtifactRequest, context: Context
     ) -> AsyncIterator[worker_pb2.GetArtifactResponse]:
-        data = self._artifacts.get(request.sha256, request.offset)
+        data = await asyncio.to_thread(self._artifacts.get, request.sha256, request.offset)
         for start in range(0, len(data), CHUNK_BYTES):
             yield worker_pb2.GetArtifactResponse(data=data[start : start + CHUNK_BYTES])
 

@@ -100,7 +100,7 @@ def rpc_error(error: grpc.RpcError) -> NeunetsError:
     return _rebuilt(_BY_REASON.get((code, info.reason), by_code), message, dict(info.metadata), field)
 
 
-class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class StatusInterceptor(grpc.ServerInterceptor):
     """Turns what a servicer raises into a status; for threaded servers."""
 
     def intercept_service(
@@ -129,17 +129,17 @@ class StatusInterceptor(grpc.ServerInterceptor):  # type: ignore[type-arg]  # ge
         return _rewrapped(handler, stream if handler.response_streaming else answer)
 
 
-class AioStatusInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in the stubs only
+class AioStatusInterceptor(grpc.aio.ServerInterceptor):
     """Turns what a servicer raises into a status; for asyncio servers."""
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
-        handler: grpc.RpcMethodHandler[Any, Any] | None = await continuation(handler_call_details)
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
         if handler is None:
-            return handler  # type: ignore[return-value]  # the stub forgets unknown methods
+            return None
         behavior = _behavior(handler)
         method = handler_call_details.method
 

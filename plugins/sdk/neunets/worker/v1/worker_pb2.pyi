@@ -81,19 +81,17 @@ class LeaseResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     JOB_FIELD_NUMBER: builtins.int
-    RETIRE_FIELD_NUMBER: builtins.int
-    retire: builtins.bool
-    """No lease will follow: the worker exits."""
     @property
-    def job(self) -> global___Job: ...
+    def job(self) -> global___Job:
+        """Unset: there was none within `wait`."""
+
     def __init__(
         self,
         *,
         job: global___Job | None = ...,
-        retire: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["job", b"job", "retire", b"retire"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
 
 global___LeaseResponse = LeaseResponse
 

@@ -71,7 +71,7 @@ class TrainerServicer(object):
 
     def Lease(self, request, context):
         """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-        lease: the same worker asking again gets its unfinished job again. `retire` asks the worker to exit.
+        lease: the same worker asking again gets its unfinished job again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -27,7 +27,7 @@ class TrainerStub:
         neunets.worker.v1.worker_pb2.LeaseResponse,
     ]
     """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-    lease: the same worker asking again gets its unfinished job again. `retire` asks the worker to exit.
+    lease: the same worker asking again gets its unfinished job again.
     """
 
     Heartbeat: grpc.UnaryUnaryMultiCallable[
@@ -66,7 +66,7 @@ class TrainerAsyncStub:
         neunets.worker.v1.worker_pb2.LeaseResponse,
     ]
     """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-    lease: the same worker asking again gets its unfinished job again. `retire` asks the worker to exit.
+    lease: the same worker asking again gets its unfinished job again.
     """
 
     Heartbeat: grpc.aio.UnaryUnaryMultiCallable[
@@ -107,7 +107,7 @@ class TrainerServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.worker.v1.worker_pb2.LeaseResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.LeaseResponse]]:
         """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-        lease: the same worker asking again gets its unfinished job again. `retire` asks the worker to exit.
+        lease: the same worker asking again gets its unfinished job again.
         """
 
     @abc.abstractmethod
