@@ -177,7 +177,7 @@ class PluginSession:
                 answer: Answer = await call(stub, deadline_s)
                 return answer
             except grpc.aio.AioRpcError as raw:
-                error = rpc_error(raw)
+                error = _told(raw)
             finally:
                 self._plugin.calls_in_flight -= 1
             match error:
@@ -225,6 +225,12 @@ class PluginSession:
         call.request_id = request_id or str(uuid.uuid4())
         call.log_seq = self._applied
         return call
+
+
+def _told(raw: grpc.aio.AioRpcError) -> NeunetsError:
+    """What the plugin answered; an exception that it did not name is a fault of its own."""
+    error = rpc_error(raw)
+    return PluginFault(error.message) if type(error) is NeunetsError else error
 
 
 def _stub(channel: grpc.aio.Channel) -> synthesizer_pb2_grpc.SynthesizerAsyncStub:
