@@ -89,12 +89,11 @@ class Synthesis:
     # Search
 
     async def _initialize(self) -> None:
-        store = self._place.store
         if self._state() is State.VALIDATING:
-            await store.move(self._id, State.INITIALIZING)
+            await self._move(State.INITIALIZING)
         if self._state() is State.INITIALIZING:
             await self._session.ingest()
-            await store.move(self._id, State.PROPOSING)
+            await self._move(State.PROPOSING)
 
     async def _search(self) -> None:
         """Propose, train, ingest, assess until the budget, the plugin or the user ends it."""

@@ -16,7 +16,7 @@ from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.status import rpc_error
 from neunets_client.connection import Connection
 
-__all__ = ["Client"]
+__all__ = ["Client", "told"]
 
 CALL_DEADLINE_S: Final = 60.0
 REGISTER_DEADLINE_S: Final = 3600.0
@@ -38,7 +38,7 @@ class Client:
 
     def register(self, source: str, seed: int) -> service_pb2.Dataset:
         request = service_pb2.RegisterDatasetRequest(source=source, seed=seed)
-        with _errors():
+        with told():
             return service_pb2_grpc.DatasetsStub(self._connection.channel).Register(
                 request, timeout=REGISTER_DEADLINE_S
             )
@@ -64,18 +64,18 @@ class Client:
             seed=seed,
         )
         request = service_pb2.CreateRunRequest(request_id=str(uuid.uuid4()), spec=spec)
-        with _errors():
+        with told():
             return self._runs().Create(request, timeout=CALL_DEADLINE_S)
 
     def get(self, run: str) -> service_pb2.Run:
-        with _errors():
+        with told():
             return self._runs().Get(service_pb2.GetRunRequest(name=run), timeout=CALL_DEADLINE_S)
 
     def runs(self) -> Iterator[service_pb2.Run]:
         """Newest first."""
         token = ""
         while True:
-            with _errors():
+            with told():
                 page = self._runs().List(service_pb2.ListRunsRequest(page_token=token), timeout=CALL_DEADLINE_S)
             yield from page.runs
             token = page.next_page_token
@@ -105,18 +105,18 @@ class Client:
                 return
 
     def stop(self, run: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> service_pb2.Run:
-        with _errors():
+        with told():
             return self._runs().Stop(service_pb2.StopRunRequest(name=run, mode=mode), timeout=CALL_DEADLINE_S)
 
     def resume(self, run: str) -> service_pb2.Run:
-        with _errors():
+        with told():
             return self._runs().Resume(service_pb2.ResumeRunRequest(name=run), timeout=CALL_DEADLINE_S)
 
     def models(self, run: str) -> Iterator[service_pb2.Model]:
         token = ""
         while True:
             request = service_pb2.ListModelsRequest(parent=run, page_token=token)
-            with _errors():
+            with told():
                 page = self._models().List(request, timeout=CALL_DEADLINE_S)
             yield from page.models
             token = page.next_page_token
@@ -124,12 +124,12 @@ class Client:
                 return
 
     def model(self, name: str) -> service_pb2.Model:
-        with _errors():
+        with told():
             return self._models().Get(service_pb2.GetModelRequest(name=name), timeout=CALL_DEADLINE_S)
 
     def download(self, model: str, folder: Path) -> Sequence[Path]:
         """Write all files of an exported model into `folder`; each gets its name once it is whole."""
-        with _errors():
+        with told():
             exported = self._models().Export(service_pb2.ExportModelRequest(name=model), timeout=CALL_DEADLINE_S).model
         folder.mkdir(parents=True, exist_ok=True)
         written = []
@@ -137,7 +137,7 @@ class Client:
             path = folder / artifact.file
             scratch = folder / f".{artifact.file}.part"
             request = service_pb2.DownloadRequest(name=model, file=artifact.file)
-            with _errors(), scratch.open("wb") as file:
+            with told(), scratch.open("wb") as file:
                 for part in self._models().Download(request, timeout=REGISTER_DEADLINE_S):
                     file.write(part.data)
             scratch.replace(path)
@@ -147,7 +147,7 @@ class Client:
     def synthesizers(self) -> Sequence[service_pb2.SynthesizerInfo]:
         """With their descriptions: each is started for it."""
         stub = service_pb2_grpc.SynthesizersStub(self._connection.channel)
-        with _errors():
+        with told():
             found = stub.List(service_pb2.ListSynthesizersRequest(), timeout=CALL_DEADLINE_S).synthesizers
             return [
                 stub.Get(service_pb2.GetSynthesizerRequest(name=info.name), timeout=CALL_DEADLINE_S) for info in found
@@ -161,7 +161,7 @@ class Client:
 
 
 @contextmanager
-def _errors() -> Iterator[None]:
+def told() -> Iterator[None]:
     """A status becomes the error that the engine raised; a connection that is lost, NotReady."""
     try:
         yield

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import grpc
 
+from neunets.errors import PluginFault
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.plugins import Plugin
 from neunets_engine.supervisor import Supervisor
@@ -27,7 +29,8 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
 
     async def Get(self, request: service_pb2.GetSynthesizerRequest, context: Context) -> service_pb2.SynthesizerInfo:
         plugin = self._supervisor.plugin(request.name)
-        await plugin.channel()
+        with suppress(PluginFault):  # then its state is the answer
+            await plugin.channel()
         return _info(plugin)
 
 

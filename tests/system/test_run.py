@@ -1,0 +1,238 @@
+"""Whole runs on a real engine: its plugins, its workers, its store."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from engines import follow
+from neunets.errors import IllegalTransition, InvalidRequest, NotFound, PluginFault, UnsupportedProblem
+from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.wire import graph_from_proto
+from neunets_client.client import Client, told
+from neunets_client.connection import Connection
+
+MODES = service_pb2.StopRunRequest
+
+
+def test_a_run_goes_from_data_to_a_checked_model(client: Client, dataset: service_pb2.Dataset, tmp_path) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=2, seed=1).name)
+    assert history.state == "COMPLETED"
+    assert history.run.trials_ended == 2
+    assert [event.seq for event in history.events] == list(range(1, len(history.events) + 1))
+    model = client.model(history.run.model)
+    assert model.final
+    assert model.figures["test_accuracy"] > 0.9
+    files = {path.name: path for path in client.download(model.name, tmp_path)}
+    assert files.keys() == {"model.onnx", "weights.safetensors", "card.md", "card.json"}
+    session = onnxruntime.InferenceSession(files["model.onnx"], providers=["CPUExecutionProvider"])
+    x = np.zeros((2, *dataset.input.shape), np.uint8)
+    probabilities, label = session.run(["probabilities", "label"], {"image": x})
+    assert probabilities.shape == (2, 4)
+    assert set(label) <= {"0", "1", "2", "3"}
+
+
+def test_the_same_seed_gives_the_same_candidates_and_results(client: Client, dataset: service_pb2.Dataset) -> None:
+    first, second = (
+        follow(client, client.create(dataset.name, synthesizer="good", trials=3, seed=5).name) for _ in range(2)
+    )
+    assert first.candidates() == second.candidates()
+    accuracies = [
+        sorted((model.trial, model.result.metrics["valid_loss"]) for model in client.models(history.run.name))
+        for history in (first, second)
+    ]
+    assert accuracies[0] == accuracies[1]
+
+
+def test_garbage_is_rejected_with_its_reason_and_the_run_goes_on(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="garbage", trials=2).name)
+    assert history.state == "COMPLETED"
+    expected = ["BAD_GRAPH", "BAD_GRAPH", "BAD_GRAPH", "OVER_CONSTRAINT", "DUPLICATE", "BAD_RECIPE"]
+    # 15 million units on 64 inputs are one array of 10^9 values, refused by size even without a bound.
+    assert [code.replace("OVER_CONSTRAINT", "BAD_GRAPH") for code in history.rejections()] == [
+        code.replace("OVER_CONSTRAINT", "BAD_GRAPH") for code in expected
+    ]
+    assert history.run.rejected == len(expected)
+    verdicts = [event.verdict.reason for event in history.events if event.WhichOneof("event") == "verdict"]
+    assert verdicts[-1].split(",") == history.rejections()  # the plugin says what it was told
+
+
+def test_nothing_beyond_the_bound_is_trained(client: Client, dataset: service_pb2.Dataset) -> None:
+    bound = 64 * 9 + 9 + 4 * 9 + 4  # of the second network
+    history = follow(client, client.create(dataset.name, synthesizer="small", trials=9, max_params=bound).name)
+    assert all(model.params <= bound for model in client.models(history.run.name))
+    strict = follow(client, client.create(dataset.name, synthesizer="small", trials=9, max_params=bound - 1).name)
+    assert strict.rejections() == ["OVER_CONSTRAINT"]
+    assert [model.params <= bound - 1 for model in client.models(strict.run.name)] == [True, True]
+
+
+def test_an_exhausted_search_ends_in_its_model(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="small", trials=50).name)
+    assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
+    assert history.run.model
+
+
+def test_a_plugin_may_ask_to_wait(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="patient", trials=3).name)
+    assert (history.state, history.run.trials_ended) == ("COMPLETED", 3)
+    kinds = [event.WhichOneof("event") for event in history.search if event.WhichOneof("event") != "measured"]
+    assert kinds == ["proposed", "started", "ended"] * 3 + ["started", "ended"]  # the last pair: the final training
+
+
+def test_a_converged_search_ends_before_its_budget(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="content", trials=500).name)
+    assert history.state == "COMPLETED"
+    assert history.run.trials_ended < 10
+
+
+def test_a_search_without_verdicts_goes_on(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="speechless", trials=2).name)
+    assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
+
+
+def test_a_plugin_that_dies_is_started_again(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="dying", trials=2).name)
+    assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
+    lines = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
+    assert lines.count("dying is here") >= 2
+
+
+def test_a_plugin_that_always_fails_pauses_the_run_and_may_be_tried_again(
+    client: Client, dataset: service_pb2.Dataset
+) -> None:
+    name = client.create(dataset.name, synthesizer="raising", trials=2).name
+    assert (state := follow(client, name)).state == "PAUSED"
+    assert "quarantine" in state.run.reason
+    assert "a bug" in state.run.reason
+    with pytest.raises(PluginFault, match="quarantine"):
+        client.create(dataset.name, synthesizer="raising", trials=2)
+    client.resume(name)  # out of quarantine: it may have been mended
+    assert follow(client, name).state == "PAUSED"
+
+
+def test_a_plugin_that_repeats_itself_pauses_the_run(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="stubborn", trials=2).name)
+    assert history.state == "PAUSED"
+    assert set(history.rejections()) == {"DUPLICATE"}
+    assert history.run.trials_ended == 1
+
+
+def test_a_run_asked_to_finish_exports_its_best(client: Client, dataset: service_pb2.Dataset) -> None:
+    name = client.create(dataset.name, synthesizer="good", trials=100_000).name
+    for response in client.watch(name):
+        if response.run.trials_ended:
+            client.stop(name, MODES.MODE_FINISH)
+            break
+    history = follow(client, name)
+    assert history.state == "STOPPED"
+    assert client.model(history.run.model).figures["test_accuracy"] >= 0.0
+    with pytest.raises(IllegalTransition, match="STOPPED"):
+        client.stop(name, MODES.MODE_FINISH)
+
+
+def test_an_aborted_run_ends_without_a_model(client: Client, dataset: service_pb2.Dataset) -> None:
+    name = client.create(dataset.name, synthesizer="good", trials=100_000).name
+    client.stop(name, MODES.MODE_ABORT)
+    history = follow(client, name)
+    assert (history.state, history.run.model) == ("STOPPED", "")
+
+
+def test_a_request_made_twice_starts_one_run(connection: Connection, dataset: service_pb2.Dataset) -> None:
+    runs = service_pb2_grpc.RunsStub(connection.channel)
+    spec = service_pb2.RunSpec(dataset=dataset.name, synthesizer="good", trials=1)
+    request = service_pb2.CreateRunRequest(request_id="5a0b", spec=spec)
+    first, second = runs.Create(request, timeout=60), runs.Create(request, timeout=60)
+    assert first.name == second.name
+    history = follow(Client(connection), first.name)
+    assert (history.state, history.run.trials_ended) == ("COMPLETED", 1)
+    assert runs.Create(request, timeout=60).state == service_pb2.RUN_STATE_COMPLETED
+
+
+def test_validation_keeps_nothing(connection: Connection, dataset: service_pb2.Dataset) -> None:
+    runs = service_pb2_grpc.RunsStub(connection.channel)
+    before = runs.List(service_pb2.ListRunsRequest(), timeout=60)
+    spec = service_pb2.RunSpec(dataset=dataset.name, trials=1)
+    answer = runs.Create(service_pb2.CreateRunRequest(spec=spec, validate_only=True), timeout=60)
+    assert answer.name == ""
+    assert runs.List(service_pb2.ListRunsRequest(), timeout=60).runs[:1] == before.runs[:1]
+
+
+def test_a_watch_goes_on_after_any_event(connection: Connection, client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    runs = service_pb2_grpc.RunsStub(connection.channel)
+    for after in (0, 3, len(history.events)):
+        request = service_pb2.WatchRunRequest(name=history.run.name, after_seq=after)
+        rest = [response.event for response in runs.Watch(request, timeout=60)]
+        assert rest == history.events[after:]
+
+
+def test_lists_come_in_pages(connection: Connection, client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=2).name)
+    runs, models = service_pb2_grpc.RunsStub(connection.channel), service_pb2_grpc.ModelsStub(connection.channel)
+    token, names = "", []
+    while True:
+        page = runs.List(service_pb2.ListRunsRequest(page_size=2, page_token=token), timeout=60)
+        names += [run.name for run in page.runs]
+        token = page.next_page_token
+        if not token:
+            break
+    assert names == sorted(set(names), reverse=True)
+    assert names[0] == history.run.name
+    first = models.List(service_pb2.ListModelsRequest(parent=history.run.name, page_size=2), timeout=60)
+    request = service_pb2.ListModelsRequest(parent=history.run.name, page_token=first.next_page_token)
+    rest = models.List(request, timeout=60)
+    assert [model.trial for model in (*first.models, *rest.models)] == ["t000001", "t000002", "t000003"]
+
+
+def test_metrics_and_graph_of_a_trial_are_kept(connection: Connection, client: Client, dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    models = service_pb2_grpc.ModelsStub(connection.channel)
+    name = f"{history.run.name}/models/t000001"
+    measured = models.Metrics(service_pb2.ModelMetricsRequest(name=name), timeout=60).measured
+    assert [m.epoch for m in measured] == sorted(m.epoch for m in measured)
+    assert graph_from_proto(client.model(name).graph).output == "logits"
+    with pytest.raises(IllegalTransition, match=history.run.model):
+        client.download(name, None)  # type: ignore[arg-type]  # refused before anything is written
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("spec.dataset", {"dataset": "datasets/none", "trials": 1}),
+        ("spec.synthesizer", {"synthesizer": "nobody", "trials": 1}),
+        ("spec.wall_s", {}),
+        ("spec.wall_s", {"wall_s": 1.0}),
+        ("spec.trials", {"trials": 0}),
+        ("spec.max_params", {"trials": 1, "max_params": 0}),
+        ("spec.settings", {"synthesizer": "good", "trials": 1, "settings": {"patience": 0}}),
+        ("spec.settings", {"synthesizer": "random", "trials": 1, "settings": {"speed": 3}}),
+    ],
+)
+def test_a_bad_field_is_refused_by_its_path(connection, dataset, field: str, fields: dict[str, object]) -> None:
+    spec = service_pb2.RunSpec(**({"dataset": dataset.name} | {k: v for k, v in fields.items() if k != "settings"}))
+    spec.settings.update(fields.get("settings", {}))
+    runs = service_pb2_grpc.RunsStub(connection.channel)
+    with pytest.raises(InvalidRequest) as refused, told():
+        runs.Create(service_pb2.CreateRunRequest(spec=spec), timeout=60)
+    assert refused.value.field.startswith(field)
+
+
+def test_a_bound_that_no_network_keeps_is_refused_with_the_one_needed(client: Client, dataset) -> None:
+    with pytest.raises(UnsupportedProblem, match="raise max_params to at least"):
+        client.create(dataset.name, synthesizer="random", trials=1, max_params=5)
+
+
+def test_unknown_names_are_not_found(client: Client) -> None:
+    for call in (lambda: client.get("runs/none"), lambda: client.model("runs/none/models/t000001")):
+        with pytest.raises(NotFound, match="none"):
+            call()
+    with pytest.raises(InvalidRequest, match="runs/ID"):
+        client.get("none")
+
+
+def test_synthesizers_describe_themselves(client: Client) -> None:
+    infos = {info.name: info for info in client.synthesizers()}
+    assert infos["good"].description.summary == "For tests."
+    assert "Random search" in infos["random"].description.summary
+    assert infos["raising"].state in ("READY", "QUARANTINED")  # one that fails does not hide the others
