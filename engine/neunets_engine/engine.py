@@ -131,10 +131,9 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
 async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
     while True:
         await asyncio.sleep(EXPIRE_EVERY_S)
-        before = set(scheduler.leases())
-        await scheduler.expire()
-        for worker in before - set(scheduler.leases()):
-            LOG.debug("lease of %s has ended", worker)
+        for worker in await scheduler.expire():
+            LOG.warning("worker %s gives no sign of life: it is started again", worker)
+            executor.kill(worker)
 
 
 def _check_loopback(address: str) -> None:

@@ -187,12 +187,13 @@ class Scheduler:
         if await self._store.release(run_id, record.trial, record.attempt, ended) and retry:
             await self.add(run_id, record.trial)
 
-    async def expire(self) -> None:
-        """Lose every lease whose worker gave no sign of life for `LEASE_S`."""
+    async def expire(self) -> list[str]:
+        """Lose every lease whose worker gave no sign of life for `LEASE_S`; returns those workers."""
         now = self._monotonic()
-        for worker, lease in list(self._leases.items()):
-            if now - lease.seen > LEASE_S:
-                await self.lost(worker, f"no heartbeat for {LEASE_S:g} s")
+        silent = [worker for worker, lease in self._leases.items() if now - lease.seen > LEASE_S]
+        for worker in silent:
+            await self.lost(worker, f"no heartbeat for {LEASE_S:g} s")
+        return silent
 
     def leases(self) -> Mapping[str, Lease]:
         return dict(self._leases)

@@ -1,0 +1,142 @@
+"""What is killed or stopped in the middle of a run costs time alone: same candidates, each trial once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pytest
+
+from engines import History, engine, follow
+from fakes import small_images
+from neunets.service.v1 import service_pb2
+from neunets_client.client import Client
+from neunets_client.connection import Connection
+
+TRIALS = 6
+
+
+def begin(connection: Connection, images: Path) -> tuple[Client, str]:
+    client = Client(connection)
+    dataset = client.register(str(images), seed=0)
+    return client, client.create(dataset.name, synthesizer="good", trials=TRIALS, seed=3).name
+
+
+def until(client: Client, name: str, kind: str, count: int) -> service_pb2.Run:
+    """The run as it is when the `count`th search event of that kind has happened."""
+    seen = 0
+    for response in client.watch(name):
+        seen += response.event.search.WhichOneof("event") == kind
+        if seen == count:
+            return response.run
+    raise AssertionError(f"the run ended before event {count} of kind {kind}")
+
+
+def child(home: Path, module: str) -> psutil.Process:
+    """A child of the engine whose command names `module`."""
+    processes = [process for process in psutil.process_iter(["cmdline"]) if str(home) in process.info["cmdline"]]
+    children = [process for parent in processes for process in parent.children()]
+    return next(process for process in children if module in " ".join(process.cmdline()))
+
+
+def check(history: History, expected: History) -> None:
+    assert history.state == "COMPLETED"
+    assert history.candidates() == expected.candidates()
+    assert [event.seq for event in history.events] == list(range(1, len(history.events) + 1))
+    final = [event.final_training.trial for event in history.events if event.WhichOneof("event") == "final_training"]
+    counts = Counter(end.trial for end in history.ends())
+    assert set(counts.values()) == {1}
+    assert len(counts.keys() - set(final)) == history.run.trials_ended == TRIALS
+    assert len(final) == 1
+    assert _accuracies(history) == _accuracies(expected)
+
+
+def _accuracies(history: History) -> dict[str, float]:
+    return {end.trial: end.metrics["valid_loss"] for end in history.ends()}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_images(tmp_path_factory.mktemp("data") / "small.npz")
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, images: Path) -> History:
+    with engine(tmp_path_factory.mktemp("home")) as connection:
+        client, name = begin(connection, images)
+        return follow(client, name)
+
+
+@pytest.mark.parametrize(("kind", "count"), [("proposed", 1), ("started", 3), ("ended", TRIALS), ("ended", TRIALS + 1)])
+def test_a_killed_engine_is_followed_by_one_that_goes_on(
+    tmp_path: Path, images: Path, expected: History, kind: str, count: int
+) -> None:
+    with engine(tmp_path) as connection:
+        client, name = begin(connection, images)
+        used_s = until(client, name, kind, count).wall_s
+        for process in psutil.process_iter(["cmdline"]):
+            if process.info["cmdline"] and str(tmp_path) in process.info["cmdline"]:
+                process.send_signal(signal.SIGKILL)
+                process.wait(30)
+    with engine(tmp_path) as connection:
+        history = follow(Client(connection), name)
+    check(history, expected)
+    assert history.run.wall_s > used_s
+
+
+@pytest.mark.parametrize("module", ["synthesizers.py good", "neunets_trainer"])
+@pytest.mark.parametrize(("kind", "count"), [("proposed", 1), ("ended", 2)])
+def test_a_killed_plugin_or_worker_is_started_again(
+    tmp_path: Path, images: Path, expected: History, module: str, kind: str, count: int
+) -> None:
+    with engine(tmp_path) as connection:
+        client, name = begin(connection, images)
+        until(client, name, kind, count)
+        child(tmp_path, module).kill()
+        check(follow(client, name), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["synthesizers.py good", "neunets_trainer"])
+def test_a_stopped_plugin_or_worker_is_noticed(tmp_path: Path, images: Path, expected: History, module: str) -> None:
+    with engine(tmp_path) as connection:
+        client, name = begin(connection, images)
+        until(client, name, "started", 1)
+        child(tmp_path, module).suspend()
+        check(follow(client, name), expected)
+
+
+def test_an_engine_ends_with_the_process_that_it_belongs_to(tmp_path: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from neunets_client.connection import Connection\n"
+        "connection = Connection(None, Path(sys.argv[1])); connection.ensure()\n"
+        "print(connection.engine_pid, flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        embedded = psutil.Process(int(process.stdout.readline()))
+        os.kill(process.pid, signal.SIGKILL)
+        embedded.wait(30)
+    assert not embedded.is_running()
+
+
+def test_two_engines_do_not_share_a_folder(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "neunets_engine",
+        "--home",
+        str(tmp_path),
+        "--listen",
+        f"unix:{tmp_path / 'other'}",
+    ]
+    with engine(tmp_path):
+        second = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert second.returncode == 3
+    assert "another engine works on" in second.stderr
