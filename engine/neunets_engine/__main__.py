@@ -10,13 +10,14 @@ import signal
 import sys
 from pathlib import Path
 
-from neunets.errors import NeunetsError
+from neunets.errors import InvalidRequest, NeunetsError
 from neunets_engine.engine import EngineSettings, serve
 from neunets_engine.executor import local_devices
 from neunets_engine.plugins import parse_manifest
 
 
 def main() -> int:
+    """Exit codes: 0 asked to end; 2 refused options; 3 the folder or the address is taken."""
     parser = argparse.ArgumentParser(prog="neunets-engine", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder of everything that is kept")
     parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")
@@ -40,7 +41,7 @@ def main() -> int:
         asyncio.run(_run(settings, arguments.child_of))
     except NeunetsError as error:
         print(error.message, file=sys.stderr)
-        return 3
+        return 2 if isinstance(error, InvalidRequest) else 3
     return 0
 
 

@@ -13,9 +13,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Final, NoReturn, cast
 
-import click
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +41,8 @@ __all__ = ["main"]
 
 OK, FAILED, REFUSED, UNREACHABLE, INTERRUPTED = 0, 1, 2, 3, 130
 REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, UnsupportedProblem)
+# What typer raises for a wrong word: click's class, or that of the click within typer, by typer's version.
+UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 # Between the end of a run and the end of the command: download, and the engine's own end.
 CLOSING_S: Final = 1.0
 
@@ -341,11 +342,9 @@ def main() -> NoReturn:
         _exit(error.message, UNREACHABLE)
     except NeunetsError as error:
         _exit(error.message, FAILED)
-    except click.exceptions.NoArgsIsHelpError as error:
+    except UsageError as error:
         _exit(error.format_message(), REFUSED)
-    except click.ClickException as error:
-        _exit(error.format_message(), REFUSED)
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         sys.exit(OK)

@@ -66,7 +66,7 @@ class Connection:
     def ensure(self) -> None:
         """Make sure that an engine answers. Raises: NotReady."""
         if not self._may_start:
-            if not self._answers(5 * PROBE_DEADLINE_S):
+            if not self._answers(2 * PROBE_DEADLINE_S):
                 raise NotReady(f"no engine answers at {self._target}: start one with `neunets up`")
             return
         if self._process is not None and self._process.poll() is None and self._answers(PROBE_DEADLINE_S):
