@@ -3,6 +3,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml
+# Of Debian's package dataset-fashion-mnist.
+FASHION := /usr/share/datasets/fashion-mnist
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 
 .PHONY: setup demo test check proto bench clean
@@ -29,6 +31,7 @@ $(NODE_STAMP): tests/node/package-lock.json
 check: $(STAMP)
 	$(BIN)/python protos/generate.py --check
 	$(BIN)/python protos/breaking.py
+	$(BIN)/python docs/generate.py --check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -38,8 +41,8 @@ proto: $(STAMP)
 	$(BIN)/python protos/generate.py
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/search_gain.py
-	$(BIN)/python benchmarks/fashion_mnist.py
+	$(BIN)/python benchmarks/synthesis.py digits digits --budget 60s --goal 0.97
+	$(BIN)/python benchmarks/synthesis.py fashion-mnist $(FASHION) --budget 5m --seeds 0 --goal 0.90
 	$(BIN)/python benchmarks/crashes.py
 
 clean:

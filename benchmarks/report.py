@@ -19,6 +19,7 @@ PACKAGES: Final = ("neunets", "neunets-sdk", "numpy", "torch", "onnxruntime", "l
 
 def write(name: str, seeds: list[int], result: Mapping[str, object]) -> Path:
     """Write `results/NAME.json`; returns its path."""
+    RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{name}.json"
     report = {
         "benchmark": name,
