@@ -89,6 +89,8 @@ def _recipe_errors(recipe: synthesizer_pb2.Recipe) -> list[synthesizer_pb2.Diagn
             if not (math.isfinite(value) and low <= value <= high):
                 text = f"{value:g} is not within {low:g}..{high:g}"
                 errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", text))
+    if recipe.schedule not in synthesizer_pb2.Schedule.values():
+        errors.append(_refusal("BAD_RECIPE", "recipe.schedule", f"there is no schedule {recipe.schedule}"))
     if recipe.resume_trial:
         errors.append(_refusal("BAD_RECIPE", "recipe.resume_trial", "continuations are not supported by this engine"))
     return errors

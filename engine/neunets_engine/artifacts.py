@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from typing import Final
+from uuid import uuid4
 
 import fsspec
 
@@ -29,8 +29,8 @@ class Artifacts:
         path = self._path(digest)
         if not self._fs.exists(path):
             self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            # Readers never see half a file: it gets its name once it is whole.
-            scratch = f"{path}.{os.getpid()}.part"
+            # Readers never see half a file: it gets its name once it is whole. Two threads may put the same bytes.
+            scratch = f"{path}.{uuid4().hex}.part"
             self._fs.pipe_file(scratch, data)
             self._fs.mv(scratch, path)
         return synthesizer_pb2.ArtifactRef(sha256=digest, size=len(data), media_type=media_type)

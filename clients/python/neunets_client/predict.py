@@ -52,14 +52,27 @@ def _example(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]
 
 
 def _read(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
-    try:
-        if file.suffix == ".npy":
-            x: NDArray[Any] = np.load(file, allow_pickle=False).astype(np.uint8 if is_image else np.float32)
-            return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
-        from PIL import Image
+    x = _array(file, is_image) if file.suffix == ".npy" else _pixels(file, shape[-1] == 1)
+    return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
 
-        with Image.open(file) as image:
-            pixels = np.asarray(image.convert("L" if shape[-1] == 1 else "RGB"))
+
+def _array(file: Path, is_image: bool) -> NDArray[Any]:
+    try:
+        with file.open("rb") as stream, np.errstate(invalid="ignore"):
+            given: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
+            x: NDArray[Any] = given.astype(np.uint8 if is_image else np.float32)
     except (OSError, ValueError) as error:
         raise InvalidRequest("files", f"{file} cannot be read: {error}") from error
-    return pixels[..., np.newaxis] if pixels.ndim == 2 else pixels
+    if is_image and not np.array_equal(x, given):
+        raise InvalidRequest("files", f"{file} holds other values than whole numbers in 0..255: give pixels as stored")
+    return x
+
+
+def _pixels(file: Path, is_grey: bool) -> NDArray[Any]:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("L" if is_grey else "RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise InvalidRequest("files", f"{file} cannot be read: {error}") from error

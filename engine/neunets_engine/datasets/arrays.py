@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from neunets_engine.datasets.source import Array, Examples, Source, refusal
 
@@ -28,9 +29,12 @@ UNSIGNED_BYTE: Final = 8  # idx's code of the type
 def read_npz(path: Path) -> Source:
     """`x_train`, `y_train`, and where there is a test set `x_test`, `y_test`; optionally `classes`, the names."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        file = np.load(path, allow_pickle=False)
+        if not isinstance(file, NpzFile):
+            raise ValueError("it holds a single array, without a name")
+        with file:
+            arrays = {name: np.asarray(file[name]) for name in file.files}  # numpy gives a foreign member as bytes
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         fix = "write it with numpy.savez, without object arrays"
         raise refusal(path, f"it cannot be read as .npz ({error})", fix) from error
     for name in ("x_train", "y_train"):
@@ -39,11 +43,13 @@ def read_npz(path: Path) -> Source:
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise refusal(path, "of x_test and y_test it has only one", "save both, or neither")
     values = _distinct(path, arrays["y_train"])
-    names = [str(value) for value in values]
+    names = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
     if "classes" in arrays:
         names = [str(name) for name in arrays["classes"].tolist()]
         if len(names) != len(values):
             raise refusal(path, f"{len(names)} names in classes, {len(values)} labels in y_train", "make them agree")
+        if len(set(names)) != len(names):
+            raise refusal(path, "classes holds a name twice", "give each class a name of its own")
     train = _examples(path, arrays, "train", values)
     test = _examples(path, arrays, "test", values) if "x_test" in arrays else None
     if test is not None and test.x.shape[1:] != train.x.shape[1:]:
@@ -63,14 +69,14 @@ def _distinct(path: Path, labels: Array) -> list[Any]:
             raise refusal(path, "y_train holds fractions", "labels are whole numbers or strings")
     elif labels.dtype.kind not in "iubUS":
         raise refusal(path, f"y_train is of type {labels.dtype}", "labels are whole numbers or strings")
-    distinct: list[Any] = np.unique(labels.astype(np.int64) if labels.dtype.kind == "f" else labels).tolist()
-    return distinct
+    distinct: list[Any] = np.unique(labels).tolist()
+    return list(map(int, distinct)) if labels.dtype.kind == "f" else distinct
 
 
 def _examples(path: Path, arrays: Mapping[str, Array], part: str, values: list[Any]) -> Examples:
     x, y = arrays[f"x_{part}"], arrays[f"y_{part}"]
-    if len(x) != len(y) or y.ndim != 1:
-        raise refusal(path, f"{len(x)} rows in x_{part}, y_{part} has {y.shape}", "one label an example is needed")
+    if x.shape[:1] != y.shape:
+        raise refusal(path, f"x_{part} is {x.shape}, y_{part} is {y.shape}", "one label an example is needed")
     number = {value: index for index, value in enumerate(values)}
     try:
         labels = np.array([number[value] for value in y.tolist()], np.int64)
@@ -81,13 +87,17 @@ def _examples(path: Path, arrays: Mapping[str, Array], part: str, values: list[A
 
 def _stored(path: Path, name: str, x: Array) -> Array:
     """uint8 (N, H, W, C) for images, float32 (N, L, C) for sequences."""
+    if 0 in x.shape[1:]:
+        raise refusal(path, f"{name} is {x.shape}", "an example needs values")
     if x.dtype == np.uint8 and x.ndim in (3, 4):
         return x[..., np.newaxis] if x.ndim == 3 else x
     if x.dtype.kind == "f" and x.ndim in (2, 3):
-        if not np.isfinite(x).all():
-            row = int(np.argwhere(~np.isfinite(x))[0][0])
-            raise refusal(path, f"{name}[{row}] holds a value that is no number", "fill or remove it")
-        return (x[..., np.newaxis] if x.ndim == 2 else x).astype(np.float32)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
+            stored = (x[..., np.newaxis] if x.ndim == 2 else x).astype(np.float32)
+        if not np.isfinite(stored).all():
+            row = int(np.argwhere(~np.isfinite(stored))[0][0])
+            raise refusal(path, f"{name}[{row}] holds a value that is no number of float32", "fill or remove it")
+        return stored
     wanted = "images are uint8 (N, H, W) or (N, H, W, C), sequences float (N, L) or (N, L, C)"
     raise refusal(path, f"{name} is {x.dtype} {x.shape}", wanted)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from neunets_engine.datasets.source import Array, Examples, Source, refusal
 
@@ -24,9 +24,8 @@ def is_class_folder(path: Path) -> bool:
 def read_folder(path: Path) -> Source:
     """Raises: InvalidRequest, which names the file."""
     parts = {folder.name: folder for folder in _folders(path)}
-    warnings = _warnings(path)
     if "train" in parts and parts.keys() <= {"train", "test"}:
-        classes = _classes(parts["train"])
+        classes, warnings = _classes(parts["train"]), _warnings(path, 3)
         train = _read(parts["train"], classes, None)
         if "test" not in parts:
             return Source(classes, train, None, warnings)
@@ -36,19 +35,21 @@ def read_folder(path: Path) -> Source:
         test = _read(parts["test"], classes, train.x.shape[1:])
         return Source(classes, train, test, warnings)
     classes = _classes(path)
-    return Source(classes, _read(path, classes, None), None, warnings)
+    return Source(classes, _read(path, classes, None), None, _warnings(path, 2))
 
 
-def _warnings(path: Path) -> tuple[str, ...]:
-    """Of what is passed over."""
-    others = sorted(
-        file.relative_to(path)
-        for file in path.rglob("*")
-        if file.is_file() and file.suffix.lower() not in SUFFIXES and not file.name.startswith(".")
-    )
+def _warnings(path: Path, depth: int) -> tuple[str, ...]:
+    """Of what is passed over. `depth`: parts of an image's path below `path`."""
+    files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
+    others = [
+        file
+        for file in files
+        if not file.name.startswith(".") and (file.suffix.lower() not in SUFFIXES or len(file.parts) != depth)
+    ]
     if not others:
         return ()
-    count = "1 file is no image and is" if len(others) == 1 else f"{len(others)} files are no images and are"
+    what = "no image of a class and"
+    count = f"1 file is {what} is" if len(others) == 1 else f"{len(others)} files are {what} are"
     return (f"{count} passed over, such as {others[0]}",)
 
 
@@ -57,11 +58,18 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _classes(path: Path) -> tuple[str, ...]:
-    return tuple(folder.name for folder in _folders(path))
+    found = tuple(folder.name for folder in _folders(path))
+    if not found:
+        raise refusal(path, "there is no class", "put one folder of images a class there")
+    return found
 
 
 def _read(path: Path, classes: Sequence[str], shape: tuple[int, ...] | None) -> Examples:
-    files = [(file, label) for label, name in enumerate(classes) for file in _images(path / name)]
+    # A test set may lack a class.
+    known = [(path / name, label) for label, name in enumerate(classes) if shape is None or (path / name).exists()]
+    files = [(file, label) for folder, label in known for file in _images(folder)]
+    if not files:
+        raise refusal(path, "it has no images", "add some, or remove the folder")
     sizes: Counter[tuple[int, ...]] = Counter()
     grey = True
     images = []
@@ -91,16 +99,16 @@ def _images(folder: Path) -> list[Path]:
 
 def _open(file: Path) -> Array:
     """(H, W) or (H, W, 3), uint8."""
-    if file.stat().st_size == 0:
-        raise refusal(file, "the file is empty", "replace or remove it")
     try:
+        if file.stat().st_size == 0:
+            raise refusal(file, "the file is empty", "replace or remove it")
         with Image.open(file) as image:
             image.load()
             if image.mode.startswith(("I", "F")):
                 raise refusal(file, f"its pixels are of mode {image.mode}", "convert it to 8 bits a channel")
             is_grey = image.mode in ("1", "L", "LA")
             return np.asarray(image.convert("L" if is_grey else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise refusal(file, f"it cannot be read as an image ({error})", "replace or remove it") from error
 
 

@@ -77,8 +77,8 @@ def _fraction(field: str, given: float | None, usual: float) -> float:
 def _read(source: str) -> Source:
     if source == "digits":
         return read_digits()
-    path = Path(source).expanduser()
-    if not path.exists():
+    path = Path(os.path.expanduser(source))
+    if not os.path.exists(path):  # unlike Path's own, it raises for no text
         raise refusal(source, "there is no such file or folder", "give a path, or the built-in data set digits")
     if path.suffix == ".npz":
         return read_npz(path)

@@ -15,4 +15,5 @@ def generator(seed: int, sequence: int, index: int = 0) -> np.random.Generator:
     as 1, 2, 3", SC 2011.
     """
     key = np.array([seed, sequence], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, index, 0]))
+    counter = np.array([0, 0, index, 0], np.uint64)  # of a list, numpy makes floats above 2^63
+    return np.random.Generator(np.random.Philox(key=key, counter=counter))
