@@ -24,9 +24,7 @@ def _gpu_count() -> int:
     if program is None or visible in ("", "-1"):
         return 0
     try:
-        listing = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, check=True, timeout=DEADLINE_S
-        )
+        listing = subprocess.run([program, "-L"], capture_output=True, text=True, check=True, timeout=DEADLINE_S)
     except (OSError, subprocess.SubprocessError):  # a driver without a GPU
         return 0
     found = sum(line.startswith("GPU ") for line in listing.stdout.splitlines())
