@@ -26,7 +26,7 @@ class Checkpoint:
     step: int
     device_s: float
     weights: Mapping[str, NDArray[np.float32]]
-    momentum: Mapping[str, NDArray[np.float32]]  # without those that have none yet
+    momentum: Mapping[str, NDArray[np.float32]]  # of what is trained
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
@@ -38,11 +38,11 @@ def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
 def decode_checkpoint(data: bytes) -> Checkpoint:
     """Raises: BadCheckpoint."""
     try:
+        arrays = load(data)  # checks the header that is read below
         (size,) = struct.unpack("<Q", data[:8])
         header = json.loads(data[8 : 8 + size])["__metadata__"]
-        arrays = load(data)
         step, device_s = int(header["step"]), float(header["device_s"])
-    except (SafetensorError, ValueError, KeyError, struct.error) as error:
+    except (SafetensorError, ValueError, TypeError, KeyError, struct.error) as error:
         raise BadCheckpoint(f"a checkpoint of {len(data)} bytes cannot be read: {error}") from error
     weights = {key.removeprefix(WEIGHTS): value for key, value in arrays.items() if key.startswith(WEIGHTS)}
     momentum = {key.removeprefix(MOMENTUM): value for key, value in arrays.items() if key.startswith(MOMENTUM)}

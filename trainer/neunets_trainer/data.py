@@ -32,6 +32,9 @@ class Data:
     train: Split
     valid: Split
 
+    def test_rows(self) -> int:
+        return len(_tensor(self.folder / "y_test.npy", "cpu"))
+
     def test(self) -> Split:
         return Split(_tensor(self.folder / "x_test.npy", self.device), _tensor(self.folder / "y_test.npy", self.device))
 

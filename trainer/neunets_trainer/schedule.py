@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,7 +45,7 @@ class StepHorizon:
     def validates(self, step: int, seconds: float, last_end_s: float, last_cost_s: float) -> bool:
         """After `step` steps: ten times a training or each epoch, unless that takes more than a tenth of the time."""
         wanted = min(self.steps_an_epoch, -(-self.steps // VALIDATIONS))
-        affordable = int(self.steps_a_validation / TRAINING_COST / VALIDATION_SHARE)
+        affordable = math.ceil(self.steps_a_validation / TRAINING_COST / VALIDATION_SHARE)
         return step < self.steps and step % max(1, wanted, affordable) == 0
 
 

@@ -24,6 +24,7 @@ from neunets_trainer.build import Network, build, load_weights, named_tensors, w
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data, Split
 from neunets_trainer.evaluate import probabilities, score
+from neunets_trainer.optimizer import Nesterov
 from neunets_trainer.precision import Precision, autocast
 from neunets_trainer.recipe import Recipe
 from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon, rate
@@ -35,6 +36,10 @@ CHECKPOINT_EVERY_S: Final = 5.0
 PROBE_ROWS: Final = 64
 # Of the evaluations at the end, over what the first one took.
 RESERVE_FACTOR: Final = 1.2
+# In torch's errors, where memory ran out: its allocators' words, and those of oneDNN, cuBLAS and cuDNN.
+MEMORY_SIGNS: Final = (
+    "not enough memory", "can't allocate memory", "out of memory", "could not create a primitive", "_ALLOC_FAILED"
+)  # fmt: skip
 # Streams of random numbers of one seed.
 INITIAL, ORDER_OF_ROWS, CHANGES = 0, 1, 2
 Weights = Mapping[str, NDArray[np.float32]]
@@ -107,8 +112,8 @@ def run(
         yield from _Training(task, order, lambda: monotonic() - begin).run()
     except (torch.OutOfMemoryError, MemoryError) as error:
         yield Ended(Outcome.OUT_OF_MEMORY, {}, monotonic() - begin, _peak_bytes(task.device), error=_short(error))
-    except RuntimeError as error:
-        is_memory = "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    except (RuntimeError, ValueError) as error:  # torch refuses some shapes with the one, some with the other
+        is_memory = any(sign in str(error) for sign in MEMORY_SIGNS)
         outcome = Outcome.OUT_OF_MEMORY if is_memory else Outcome.FAILED
         yield Ended(outcome, {}, monotonic() - begin, _peak_bytes(task.device), error=_short(error))
 
@@ -117,7 +122,7 @@ class _Training:
     def __init__(self, task: Task, order: Callable[[], Order], seconds: Callable[[], float]) -> None:
         self._task, self._order, self._seconds = task, order, seconds
         self._network, self._step = _start(task)
-        self._optimizer = _optimizer(self._network, task)
+        self._optimizer, self._rate = _optimizer(self._network, task), 0.0
         rows = len(task.data.train)
         self._batch = min(task.recipe.batch_size, rows)
         self._steps_an_epoch = max(1, rows // self._batch)
@@ -155,7 +160,7 @@ class _Training:
                 return
             self._images_per_s = self._batch * (self._step - reported[1]) / max(now - reported[0], 1e-9)
             metrics = {"train_loss": train_loss, "images_per_s": self._images_per_s}
-            metrics["learning_rate"] = self._optimizer.param_groups[0]["lr"]
+            metrics["learning_rate"] = self._rate
             if due:
                 valid = score(self._network, self._task.data.valid)
                 evaluated_at, evaluation_s = self._seconds(), self._seconds() - now
@@ -174,7 +179,7 @@ class _Training:
         recipe, data = self._task.recipe, self._task.data
         valid_steps = len(data.valid) / self._batch
         if recipe.epochs is not None:
-            steps = round(recipe.epochs * self._steps_an_epoch)
+            steps = max(round(recipe.epochs * self._steps_an_epoch), int(recipe.epochs > 0.0))
             return StepHorizon(steps, self._steps_an_epoch, valid_steps)
         assert recipe.device_s is not None
         few = Split(data.valid.x[:256], data.valid.y[:256])
@@ -184,7 +189,7 @@ class _Training:
         row_s = (self._seconds() - begin) / max(1, len(few))
         rows = len(data.valid) + PROBE_ROWS
         if self._task.final:
-            rows += len(data.valid) + len(np.load(data.folder / "y_test.npy", mmap_mode="r"))
+            rows += len(data.valid) + data.test_rows()
         return ClockHorizon(recipe.device_s, RESERVE_FACTOR * rows * row_s + 0.05)
 
     def _train_step(self, progress: float) -> None:
@@ -197,11 +202,10 @@ class _Training:
         if x.ndim == 4 and recipe.mirror:
             x = mirror(x, draws)
         network.seed(self._draw(CHANGES, self._step) ^ 1)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate(progress, recipe.learning_rate, recipe.warmup)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._rate = rate(progress, recipe.learning_rate, recipe.warmup)
+        self._optimizer.zero_grad()
         parts = min(self._task.accumulate, len(y))
-        for part_x, part_y in zip(x.chunk(parts), y.chunk(parts), strict=True):
+        for part_x, part_y in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
             with autocast(self._task.precision, self._task.device):
                 logits = network(part_x)
             loss = F.cross_entropy(logits.float(), part_y, label_smoothing=recipe.label_smoothing, reduction="sum")
@@ -209,7 +213,7 @@ class _Training:
             loss.backward()  # type: ignore[no-untyped-call]
             self._loss += loss.detach()
         self._losses += 1
-        self._optimizer.step()
+        self._optimizer.step(self._rate)
 
     def _rows(self) -> Tensor:
         """(batch,) of this step: each epoch has an order of its own."""
@@ -234,21 +238,20 @@ class _Training:
         return self._step / self._steps_an_epoch
 
     def _checkpoint(self) -> Checkpoint:
-        momentum = {}
-        for key, value in named_tensors(self._network):
-            buffer = self._optimizer.state.get(value, {}).get("momentum_buffer") if value.requires_grad else None
-            if buffer is not None:
-                momentum[key] = buffer.detach().to("cpu", copy=True).contiguous().numpy()
+        momenta = self._optimizer.momenta.items()
+        momentum = {key: value.to("cpu", copy=True).contiguous().numpy() for key, value in momenta}
         return Checkpoint(self._step, self._seconds(), weights_of(self._network), momentum)
 
     def _end(self, train_loss: float, outcome: Outcome) -> Iterator[Progress | Ended]:
         """Evaluate, keep the better of this network and the incumbent, and measure the test set for that one."""
         task, network = self._task, self._network
         weights: Weights = weights_of(network)
-        if not all(np.isfinite(value).all() for value in weights.values()):
-            yield self._failed(Outcome.NOT_A_NUMBER, f"the weights are not numbers after {self._step} steps")
-            return
         valid = score(network, task.data.valid)
+        is_number = all(np.isfinite(value).all() for value in weights.values())
+        if not is_number or (len(task.data.valid) and not math.isfinite(valid.loss)):  # finite weights can overflow
+            why = f"weights or validation loss are not numbers after {self._step} steps"
+            yield self._failed(Outcome.NOT_A_NUMBER, why)
+            return
         metrics = {"epochs": self._epoch(), "train_loss": train_loss, "images_per_s": self._images_per_s}
         probe = None
         if task.final:
@@ -289,20 +292,13 @@ def _start(task: Task) -> tuple[Network, int]:
     return network, step
 
 
-def _optimizer(network: Network, task: Task) -> torch.optim.SGD:
-    """SGD with Nesterov's momentum; decay for the matrices and kernels alone."""
-    trained = [(key, value) for key, value in named_tensors(network) if value.requires_grad]
-    groups = [
-        {"params": [value for _, value in trained if value.ndim > 1], "weight_decay": task.recipe.weight_decay},
-        {"params": [value for _, value in trained if value.ndim <= 1], "weight_decay": 0.0},
-    ]
-    momentum = task.recipe.momentum
-    optimizer = torch.optim.SGD(groups, lr=task.recipe.learning_rate, momentum=momentum, nesterov=momentum > 0.0)
+def _optimizer(network: Network, task: Task) -> Nesterov:
+    """As it is before the next step."""
+    trained = {key: value for key, value in named_tensors(network) if value.requires_grad}
+    optimizer = Nesterov(trained, task.recipe.momentum, task.recipe.weight_decay)
     if task.checkpoint is not None:
-        for key, value in trained:
-            if key in task.checkpoint.momentum:
-                buffer = torch.from_numpy(np.array(task.checkpoint.momentum[key])).to(task.device)
-                optimizer.state[value]["momentum_buffer"] = buffer
+        for key, value in optimizer.momenta.items():
+            value.copy_(torch.from_numpy(np.array(task.checkpoint.momentum[key])))
     return optimizer
 
 

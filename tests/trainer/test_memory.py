@@ -1,0 +1,58 @@
+"""Memory that runs out ends a training, not its process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit on memory is not kept")
+
+
+def train_within(channels: int, size: int, room_bytes: int) -> str:
+    """Outcome and error of a training in a process that may grow by `room_bytes` alone."""
+    program = """
+        import resource, sys
+        from pathlib import Path
+
+        import torch
+
+        from neunets.graph import DataType, Graph, Input, Node
+        from neunets_trainer.data import Data, Split
+        from neunets_trainer.recipe import Recipe
+        from neunets_trainer.training import Order, Task, run
+
+        torch.set_num_threads(1)
+
+        def task(channels: int, size: int) -> Task:
+            nodes = (
+                Node("conv", "conv", ("image",), {"channels": channels, "kernel": 3}),
+                Node("pool", "global_pool", ("conv",), {"function": "avg"}),
+                Node("logits", "linear", ("pool",), {"units": 2}),
+            )
+            graph = Graph(Input("image", (size, size, 1), DataType.UINT8, (0.0,), (1.0,)), nodes, "logits")
+            rows = Split(torch.zeros(64, size, size, 1, dtype=torch.uint8), torch.zeros(64, dtype=torch.int64))
+            return Task(graph, Recipe(epochs=1.0, batch_size=64), 0, Data(Path(), "cpu", rows, rows))
+
+        channels, size, room = map(int, sys.argv[1:])
+        *_, warm = run(task(2, 4), lambda: Order.CONTINUE)  # loads what is loaded late
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + room
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        *_, last = run(task(channels, size), lambda: Order.CONTINUE)
+        print(warm.outcome.name, last.outcome.name, last.error)
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), *map(str, (channels, size, room_bytes))]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def test_memory_that_runs_out_is_an_outcome() -> None:
+    one_value = 64 * 256 * 128 * 128 * 4
+    assert train_within(256, 128, one_value // 4).startswith("SUCCEEDED OUT_OF_MEMORY ")
+
+
+def test_kernels_without_memory_are_no_failure_of_the_network() -> None:
+    answer = train_within(16, 8, 0)  # values fit into what the process holds, new kernels of oneDNN do not
+    assert answer.startswith(("SUCCEEDED OUT_OF_MEMORY ", "SUCCEEDED SUCCEEDED "))  # the latter: no kernels are made

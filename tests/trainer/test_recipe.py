@@ -1,0 +1,94 @@
+"""A recipe is complete or refused, by the path of the field."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neunets.errors import InvalidRequest
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_trainer.recipe import FIELDS, Recipe, recipe_from_proto
+
+
+def complete() -> synthesizer_pb2.Recipe:
+    return synthesizer_pb2.Recipe(
+        epochs=3.0,
+        schedule=synthesizer_pb2.SCHEDULE_ONE_CYCLE,
+        learning_rate=0.05,
+        momentum=0.8,
+        weight_decay=1e-4,
+        label_smoothing=0.2,
+        batch_size=32,
+        warmup=0.3,
+        shift=2,
+        mirror=True,
+    )
+
+
+def refused(message: synthesizer_pb2.Recipe) -> str:
+    with pytest.raises(InvalidRequest) as caught:
+        recipe_from_proto(message)
+    return caught.value.field
+
+
+def test_a_complete_recipe_is_read_field_by_field() -> None:
+    expected = Recipe(3.0, None, 0.05, 0.8, 1e-4, 0.2, 32, 0.3, 2, True)
+    assert recipe_from_proto(complete()) == expected
+
+
+def test_a_recipe_by_the_clock_has_no_epochs() -> None:
+    message = complete()
+    message.device_s = 7.5
+    recipe = recipe_from_proto(message)
+    assert (recipe.epochs, recipe.device_s) == (None, 7.5)
+
+
+@pytest.mark.parametrize("field", ["epochs", *(field for field in FIELDS if field != "batch_size")])
+def test_zero_is_not_unset(field: str) -> None:
+    message = complete()
+    setattr(message, field, 0)
+    assert getattr(recipe_from_proto(message), field) == 0
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_unset_field_is_named(field: str) -> None:
+    message = complete()
+    message.ClearField(field)  # type: ignore[arg-type]
+    assert refused(message) == f"recipe.{field}"
+
+
+def test_every_optional_field_is_needed() -> None:
+    optional = {field.name for field in synthesizer_pb2.Recipe.DESCRIPTOR.fields if field.has_presence}
+    assert optional == {*FIELDS, "epochs", "device_s"}
+
+
+def test_a_recipe_without_an_end_is_refused() -> None:
+    message = complete()
+    message.ClearField("total")
+    assert refused(message) == "recipe.total"
+
+
+@pytest.mark.parametrize("schedule", [synthesizer_pb2.SCHEDULE_UNSPECIFIED, 17])
+def test_an_unknown_schedule_is_refused(schedule: synthesizer_pb2.Schedule.ValueType) -> None:
+    message = complete()
+    message.schedule = schedule
+    assert refused(message) == "recipe.schedule"
+
+
+def test_a_batch_of_nothing_is_refused() -> None:
+    message = complete()
+    message.batch_size = 0
+    assert refused(message) == "recipe.batch_size"
+
+
+@given(warmup=st.floats().filter(lambda value: not 0.0 <= value <= 1.0))
+def test_a_warmup_beyond_the_training_is_refused(warmup: float) -> None:
+    message = complete()
+    message.warmup = warmup
+    assert refused(message) == "recipe.warmup"
+
+
+def test_epochs_and_seconds_at_once_are_refused() -> None:
+    with pytest.raises(InvalidRequest, match="exactly one"):
+        Recipe(epochs=1.0, device_s=1.0)

@@ -1,0 +1,115 @@
+"""Laws of the learning rate and of what ends a training."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from neunets_trainer.schedule import LOWEST, VALIDATION_SHARE, ClockHorizon, StepHorizon, rate
+
+fractions = st.floats(0.0, 1.0)
+peaks = st.floats(1e-8, 1e3)
+seconds = st.floats(0.0, 1e6)
+step_horizons = st.builds(StepHorizon, st.integers(1, 2000), st.integers(1, 200), st.floats(0.0, 100.0))
+clock_horizons = st.builds(ClockHorizon, st.floats(0.1, 1e5), st.floats(0.0, 1.0))
+
+
+@given(progress=fractions, peak=peaks, warmup=fractions)
+def test_the_rate_stays_between_its_floor_and_its_peak(progress: float, peak: float, warmup: float) -> None:
+    assert LOWEST * peak <= rate(progress, peak, warmup) <= peak
+
+
+@given(pair=st.tuples(fractions, fractions), peak=peaks, warmup=fractions)
+def test_the_rate_rises_during_warmup(pair: tuple[float, float], peak: float, warmup: float) -> None:
+    early, late = sorted(part * warmup for part in pair)
+    assert rate(early, peak, warmup) <= rate(late, peak, warmup)
+
+
+@given(pair=st.tuples(fractions, fractions), peak=peaks, warmup=fractions)
+def test_the_rate_falls_after_warmup(pair: tuple[float, float], peak: float, warmup: float) -> None:
+    early, late = sorted(max(part, warmup) for part in pair)
+    assert rate(late, peak, warmup) <= rate(early, peak, warmup)
+
+
+@given(peak=peaks, warmup=fractions)
+def test_the_peak_is_where_warmup_ends(peak: float, warmup: float) -> None:
+    assert rate(warmup, peak, warmup) == peak
+
+
+@given(peak=peaks, warmup=st.floats(0.01, 0.99))
+def test_the_rate_is_lowest_at_both_ends(peak: float, warmup: float) -> None:
+    assert rate(0.0, peak, warmup) == rate(1.0, peak, warmup) == pytest.approx(LOWEST * peak)
+
+
+@given(horizon=step_horizons)
+def test_progress_in_steps_grows_from_zero_to_one(horizon: StepHorizon) -> None:
+    curve = [horizon.progress(step, 0.0) for step in range(horizon.steps)]
+    assert 0.0 < curve[0] <= curve[-1] < 1.0
+    assert all(before < after for before, after in pairwise(curve))
+
+
+@given(horizon=clock_horizons, times=st.lists(seconds, min_size=2))
+def test_progress_in_seconds_grows_from_zero_to_one(horizon: ClockHorizon, times: list[float]) -> None:
+    curve = [horizon.progress(1, time) for time in sorted(times)]
+    assert all(0.0 <= before <= after <= 1.0 for before, after in pairwise(curve))
+    assert horizon.progress(0, 0.0) == 0.0
+    assert horizon.progress(9, horizon.seconds) == 1.0
+
+
+@given(horizon=step_horizons, now=seconds)
+def test_a_training_in_steps_ends_after_the_last(horizon: StepHorizon, now: float) -> None:
+    assert not horizon.is_over(horizon.steps - 1, now, 0.0)
+    assert horizon.is_over(horizon.steps, now, 0.0)
+
+
+@given(horizon=clock_horizons, now=seconds, step_s=seconds)
+def test_a_training_in_seconds_has_at_least_one_step(horizon: ClockHorizon, now: float, step_s: float) -> None:
+    assert not horizon.is_over(0, now, step_s)
+
+
+@given(horizon=clock_horizons, now=seconds, step_s=seconds)
+def test_no_later_step_eats_into_the_reserve(horizon: ClockHorizon, now: float, step_s: float) -> None:
+    assert horizon.is_over(1, now, step_s) == (now + step_s > horizon.seconds - horizon.reserve_s)
+
+
+def validated(horizon: StepHorizon) -> list[int]:
+    return [step for step in range(1, horizon.steps + 1) if horizon.validates(step, 0.0, 0.0, 0.0)]
+
+
+@given(horizon=step_horizons)
+def test_validations_in_steps_are_ten_or_one_an_epoch(horizon: StepHorizon) -> None:
+    assert len(validated(horizon)) <= max(10, horizon.steps / horizon.steps_an_epoch)
+
+
+@given(horizon=step_horizons)
+def test_the_last_step_is_left_to_the_final_evaluation(horizon: StepHorizon) -> None:
+    assert horizon.steps not in validated(horizon)
+
+
+@given(horizon=step_horizons)
+def test_validations_in_steps_take_a_tenth_of_the_time(horizon: StepHorizon) -> None:
+    training = 3.0 * horizon.steps  # a training step costs three of evaluation
+    spent = len(validated(horizon)) * horizon.steps_a_validation
+    assert spent <= VALIDATION_SHARE * training + 1e-6
+
+
+def test_cheap_validations_come_ten_times_a_training() -> None:
+    assert validated(StepHorizon(100, 1000, 1.0)) == list(range(10, 100, 10))
+
+
+@given(horizon=clock_horizons, step=st.floats(0.005, 0.5), cost=st.floats(0.0, 0.5))
+def test_validations_in_seconds_take_a_tenth_of_the_time(horizon: ClockHorizon, step: float, cost: float) -> None:
+    step_s, cost_s = step * horizon.seconds, cost * horizon.seconds
+    now, last_end, last_cost, spent, count = 0.0, 0.0, 0.0, 0.0, 0
+    while not horizon.is_over(1, now, step_s):
+        now += step_s
+        if horizon.validates(1, now, last_end, last_cost):
+            now += cost_s
+            last_end, last_cost = now, cost_s
+            spent, count = spent + cost_s, count + 1
+    assume(count > 1)  # what the first costs is not known before
+    assert count <= 10
+    assert spent - cost_s <= VALIDATION_SHARE * horizon.seconds

@@ -1,0 +1,68 @@
+"""Jobs become tasks, outcomes and orders have their messages."""
+
+from __future__ import annotations
+
+import pytest
+
+from neunets.errors import InvalidGraph, InvalidRequest
+from neunets.graph.v1 import graph_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.wire import graph_to_proto
+from neunets.worker.v1 import worker_pb2
+from neunets_trainer.data import Data
+from neunets_trainer.precision import Precision
+from neunets_trainer.recipe import recipe_from_proto
+from neunets_trainer.training import Order, Outcome, Task
+from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
+from trainer.problems import network
+
+RECIPE = synthesizer_pb2.Recipe(
+    device_s=9.0, schedule=synthesizer_pb2.SCHEDULE_ONE_CYCLE, learning_rate=0.1, momentum=0.9, weight_decay=0.0,
+    label_smoothing=0.0, batch_size=8, warmup=0.1, shift=1, mirror=True,
+)  # fmt: skip
+
+
+def a_job() -> worker_pb2.Job:
+    graph = graph_to_proto(network())
+    return worker_pb2.Job(graph=graph, recipe=RECIPE, seed=2**64 - 1, deadline_s=50.0, final=True, device_s_used=2.5)
+
+
+def test_a_job_is_read_field_by_field(data: Data) -> None:
+    task = task_from_proto(a_job(), data, Precision.BFLOAT16, None, None)
+    recipe = recipe_from_proto(RECIPE)
+    expected = Task(network(), recipe, 2**64 - 1, data, precision=Precision.BFLOAT16, final=True, deadline_s=50.0)
+    assert task.device_s_used == 2.5
+    for name in ("graph", "recipe", "seed", "data", "precision", "final", "deadline_s", "accumulate", "checkpoint"):
+        assert getattr(task, name) == getattr(expected, name), name
+
+
+@pytest.mark.parametrize(("asked", "parts"), [(0, 1), (1, 1), (4, 4)])
+def test_a_batch_has_at_least_one_part(data: Data, asked: int, parts: int) -> None:
+    job = a_job()
+    job.accumulate = asked
+    assert task_from_proto(job, data, Precision.FLOAT32, None, None).accumulate == parts
+
+
+def test_a_job_with_a_broken_recipe_is_refused(data: Data) -> None:
+    job = a_job()
+    job.recipe.ClearField("warmup")
+    with pytest.raises(InvalidRequest, match=r"recipe\.warmup"):
+        task_from_proto(job, data, Precision.FLOAT32, None, None)
+
+
+def test_a_job_with_a_broken_graph_is_refused(data: Data) -> None:
+    job = a_job()
+    job.graph.input.dtype = graph_pb2.DATA_TYPE_UNSPECIFIED
+    with pytest.raises(InvalidGraph, match="BAD_INPUT"):
+        task_from_proto(job, data, Precision.FLOAT32, None, None)
+
+
+def test_every_outcome_has_a_message_of_its_own() -> None:
+    assert OUTCOMES.keys() == set(Outcome)
+    sent = worker_pb2.CompleteRequest.Outcome.values()
+    assert set(OUTCOMES.values()) == set(sent) - {worker_pb2.CompleteRequest.OUTCOME_UNSPECIFIED}
+
+
+def test_every_message_of_an_order_is_known() -> None:
+    assert set(ORDERS.values()) == set(Order)
+    assert ORDERS.keys() == set(worker_pb2.Order.values()) - {worker_pb2.ORDER_UNSPECIFIED}
