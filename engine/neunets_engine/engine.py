@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 
 from neunets.errors import InvalidRequest, NotReady
 from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.sockets import check_home
 from neunets.status import AioStatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 from neunets.worker.v1 import worker_pb2_grpc
@@ -66,6 +67,7 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     Raises: NotReady if another engine works on the same folder; InvalidRequest for an address open to other machines.
     """
     _check_loopback(settings.listen)
+    check_home(settings.home)
     home = settings.home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _only_engine(home):

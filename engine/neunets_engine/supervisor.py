@@ -11,7 +11,7 @@ from typing import Final
 import jsonschema
 from google.protobuf import json_format
 
-from neunets.errors import InvalidRequest, NeunetsError, NotFound
+from neunets.errors import InvalidRequest, NeunetsError, NotFound, PluginFault
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -185,7 +185,13 @@ class Supervisor:
         )
 
     def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
-        schema = json.loads(plugin.description.settings_schema_json or "{}") if plugin.description else {}
+        try:
+            schema = json.loads(plugin.description.settings_schema_json or "{}") if plugin.description else {}
+            jsonschema.Draft202012Validator.check_schema(schema)
+        except (ValueError, jsonschema.SchemaError) as error:
+            raise PluginFault(
+                f"{spec.synthesizer} describes its settings with no valid JSON Schema: {error}"
+            ) from error
         settings = json_format.MessageToDict(spec.settings)
         errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(settings), key=lambda e: list(e.path))
         if errors:

@@ -146,6 +146,12 @@ def test_a_server_that_is_not_there_has_its_own_code(tmp_path: Path) -> None:
     assert "neunets up" in done.stderr
 
 
+def test_a_home_too_deep_for_sockets_is_refused(tmp_path: Path) -> None:
+    done = cli("runs", "--home", tmp_path / ("x" * 80))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "at most 80" in done.stderr
+
+
 def test_an_address_open_to_other_machines_is_refused(tmp_path: Path) -> None:
     done = cli("up", "--listen", "0.0.0.0:7390", "--home", tmp_path)
     assert done.returncode == 2

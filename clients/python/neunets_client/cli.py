@@ -46,7 +46,13 @@ UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[
 # Between the end of a run and the end of the command: download, and the engine's own end.
 CLOSING_S: Final = 1.0
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help="Design and train a neural network for your data.")
+CODES: Final = (
+    "Exit codes: 0 done; 1 the run failed or is paused; 2 refused input; 3 no engine answers; 130 interrupted."
+)
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Design and train a neural network for your data.", epilog=CODES
+)
 Server = Annotated[str | None, typer.Option(help="Address of a running engine; by default an embedded one.")]
 Home = Annotated[Path | None, typer.Option(help="Folder of the embedded engine; also NEUNETS_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="The last line on stdout is one JSON object.")]

@@ -15,6 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.errors import NotReady
+from neunets.sockets import check_home
 
 __all__ = ["Connection", "default_home"]
 
@@ -35,10 +36,13 @@ class Connection:
     """A channel for the time of a `with`; owns the embedded engine's process where there is one.
 
     With `server`, a gRPC target. Else the engine that works on `home`, started if none does; it goes on with the
-    unfinished runs that `take_up` names: "all", "none", or the id of one.
+    unfinished runs that `take_up` names: "all", "none", or the id of one. Raises: InvalidRequest if the path of `home`
+    is too long, NotReady if no engine answers.
     """
 
     def __init__(self, server: str | None, home: Path, *, take_up: str = "none") -> None:
+        if server is None:
+            check_home(home)
         self._home = home.absolute()
         self._target = server or f"unix:{self._home / 'engine.sock'}"
         self._may_start = server is None

@@ -145,7 +145,7 @@ class Plugin:
             "NEUNETS_HOST": self._endpoint,
             "NEUNETS_LAUNCH_TOKEN": token,
             "NEUNETS_PROTOCOLS": "1",
-            "NEUNETS_SOCKET_DIR": str(self._folder),
+            "NEUNETS_SOCKET_DIR": str(self._folder.parent),  # of all plugins, since a socket's path has to be short
             "NEUNETS_PARENT_DEATH": "1",
             "PYTHONUNBUFFERED": "1",
         }
