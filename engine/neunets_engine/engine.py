@@ -37,7 +37,7 @@ from neunets_engine.service.synthesizers import SynthesizersService
 from neunets_engine.service.trainer import TrainerService
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
-from neunets_engine.synthesis import Workplace
+from neunets_engine.synthesis import Resources
 
 __all__ = ["EngineSettings", "serve"]
 
@@ -84,9 +84,9 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     scheduler, clock = Scheduler(store), RunClock(store)
     endpoint = f"unix:{home / 'host.sock'}"
     executor = LocalExecutor(endpoint, settings.devices, home / "workers", scheduler.lost)
-    place = Workplace(store, artifacts, scheduler, clock, executor.slots)
+    resources = Resources(store, artifacts, scheduler, clock, executor.slots)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
-    supervisor = Supervisor(place, manifests, home / "plugins", endpoint, epoch)
+    supervisor = Supervisor(resources, manifests, home / "plugins", endpoint, epoch)
 
     host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from neunets.errors import IllegalTransition, NotFound
+from neunets.errors import IllegalTransition
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -91,13 +90,12 @@ class Scheduler:
     async def lease(self, worker: str, device: str, wait_s: float) -> store_pb2.TrialRecord | None:
         """The next trial for `worker`, or its unfinished one; None if none came within `wait_s`."""
         held = self._leases.get(worker)
-        if held is not None:
-            with contextlib.suppress(NotFound):
-                record = self._store.trial(held.run_id, held.trial)
-                if record.attempt == held.attempt and record.state == service_pb2.TRIAL_STATE_RUNNING:
-                    self._leases[worker] = replace(held, seen=self._monotonic())
-                    return record
-            self._leases.pop(worker, None)
+        if held is not None and held.order != worker_pb2.ORDER_ABORT:
+            record = self._store.trial(held.run_id, held.trial)
+            if _is_of(held, record):
+                self._leases[worker] = replace(held, seen=self._monotonic())
+                return record
+        self._leases.pop(worker, None)
         deadline = self._monotonic() + wait_s
         while True:
             taken = await self._take(worker, device)
@@ -162,7 +160,9 @@ class Scheduler:
         lease = self._leases.get(worker)
         if lease is None:
             return
-        await self._lose(lease.run_id, self._store.trial(lease.run_id, lease.trial), why)
+        record = self._store.trial(lease.run_id, lease.trial)
+        if _is_of(lease, record):
+            await self._lose(lease.run_id, record, why)
         self._leases.pop(worker, None)
         self._notify(lease.run_id)
 
@@ -202,3 +202,8 @@ class Scheduler:
         changed = self._changed.get(run_id)
         if changed is not None:
             changed.set()
+
+
+def _is_of(lease: Lease, record: store_pb2.TrialRecord) -> bool:
+    """Whether the lease is the trial's current attempt."""
+    return record.attempt == lease.attempt and record.state == service_pb2.TRIAL_STATE_RUNNING

@@ -21,7 +21,7 @@ from neunets_engine.budget import BudgetPlan
 from neunets_engine.export import IR_VERSION, OPSET
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.plugins import Manifest, Plugin, PluginHost, PluginSession
-from neunets_engine.synthesis import Synthesis, Workplace
+from neunets_engine.synthesis import Resources, Synthesis
 
 __all__ = ["Supervisor"]
 
@@ -34,10 +34,10 @@ class Supervisor:
     """Owns the tasks of the runs and the processes of the plugins."""
 
     def __init__(
-        self, place: Workplace, manifests: dict[str, Manifest], folder: Path, endpoint: str, epoch: int
+        self, resources: Resources, manifests: dict[str, Manifest], folder: Path, endpoint: str, epoch: int
     ) -> None:
         """`folder`: for the plugins' sockets; `endpoint`: of the plugin host."""
-        self._place = place
+        self._resources = resources
         self._manifests = manifests
         self._folder = folder
         self._endpoint = endpoint
@@ -69,20 +69,20 @@ class Supervisor:
 
     def rules(self, run: str) -> Rules:
         """Of a run, by its id."""
-        spec = self._place.store.run(run.removeprefix("runs/")).run.spec
-        dataset = self._place.store.dataset(spec.dataset)
+        spec = self._resources.store.run(run.removeprefix("runs/")).run.spec
+        dataset = self._resources.store.dataset(spec.dataset)
         max_params = spec.max_params if spec.HasField("max_params") else None
         return Rules(input_from_proto(dataset.input), len(dataset.classes), max_params)
 
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
         """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""
         try:
-            dataset = self._place.store.dataset(spec.dataset)
+            dataset = self._resources.store.dataset(spec.dataset)
             plugin = self.plugin(spec.synthesizer)
         except NotFound as error:
             field = "spec.dataset" if "data set" in error.message else "spec.synthesizer"
             raise InvalidRequest(field, error.message) from error
-        BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
+        BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
         if spec.HasField("max_params") and spec.max_params < 1:
             raise InvalidRequest("spec.max_params", "at least 1 parameter is needed")
         await plugin.channel()
@@ -93,7 +93,7 @@ class Supervisor:
 
     def start(self, run_id: str, interrupted: bool) -> None:
         """Drive a run from where it stands. `interrupted`: the engine before this one died under it."""
-        self._place.clock.start(run_id, interrupted)
+        self._resources.clock.start(run_id, interrupted)
         synthesis = self._synthesis(run_id)
         task = asyncio.create_task(self._drive(run_id, synthesis), name=run_id)
         self._runs[run_id] = (synthesis, task)
@@ -104,7 +104,7 @@ class Supervisor:
 
     async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run has ended."""
-        record = await self._place.store.request_stop(run_id, mode)
+        record = await self._resources.store.request_stop(run_id, mode)
         if run_id in self._runs:
             self._runs[run_id][0].wake()
         else:
@@ -113,11 +113,11 @@ class Supervisor:
 
     async def resume_run(self, run_id: str) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run is neither paused nor waiting for its engine."""
-        record = self._place.store.run(run_id)
+        record = self._resources.store.run(run_id)
         if self.drives(run_id):
             return record
         if State(record.run.state) not in ACTIVE:
-            record = await self._place.store.resume(run_id)
+            record = await self._resources.store.resume(run_id)
         self.plugin(record.run.spec.synthesizer).pardon()
         self.start(run_id, interrupted=False)
         return record
@@ -136,31 +136,31 @@ class Supervisor:
             await synthesis.drive()
         except Exception as error:  # the outermost loop of a run: what nobody expected fails the run, not the engine
             LOG.exception("run %s", run_id)
-            if State(self._place.store.run(run_id).run.state) not in FINAL:
+            if State(self._resources.store.run(run_id).run.state) not in FINAL:
                 reason = error.message if isinstance(error, NeunetsError) else f"a fault of the engine: {error!r}"
                 try:
-                    await self._place.store.move(run_id, State.FAILED, reason)
+                    await self._resources.store.move(run_id, State.FAILED, reason)
                 except NeunetsError:
                     LOG.exception("run %s", run_id)
 
     def _synthesis(self, run_id: str) -> Synthesis:
-        spec = self._place.store.run(run_id).run.spec
-        dataset = self._place.store.dataset(spec.dataset)
+        spec = self._resources.store.run(run_id).run.spec
+        dataset = self._resources.store.dataset(spec.dataset)
         plugin = self.plugin(spec.synthesizer)
-        store = self._place.store
+        store = self._resources.store
 
         def events(after: int) -> list[synthesizer_pb2.Event]:
             return store.search_events(run_id, after)
 
         session = PluginSession(plugin, self._opening(run_id, spec, dataset), events)
-        plan = BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
-        return Synthesis(run_id, self.rules(run_id), plan, session, plugin, self._place)
+        plan = BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
+        return Synthesis(run_id, self.rules(run_id), plan, session, plugin, self._resources)
 
     def _opening(
         self, run_id: str, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset
     ) -> synthesizer_pb2.OpenRequest:
         """The initialization contract of a run."""
-        plan = BudgetPlan.of(spec, self._place.slots, dataset.train_rows)
+        plan = BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
         problem = synthesizer_pb2.Problem(
             task=dataset.task,
             input=dataset.input,
@@ -200,10 +200,10 @@ class Supervisor:
 
     def _relay(self, name: str, text: str) -> None:
         for run_id in list(self._runs):
-            if self._place.store.run(run_id).run.spec.synthesizer != name:
+            if self._resources.store.run(run_id).run.spec.synthesizer != name:
                 continue
             self._lines[run_id] = self._lines.get(run_id, 0) + 1
             if self._lines[run_id] <= LINES_A_RUN:
-                task = asyncio.create_task(self._place.store.log(run_id, "plugin", "info", text[:1024]))
+                task = asyncio.create_task(self._resources.store.log(run_id, "plugin", "info", text[:1024]))
                 self._loggers.add(task)
                 task.add_done_callback(self._loggers.discard)

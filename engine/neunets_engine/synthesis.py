@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Final
 
-from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault
+from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -23,7 +23,7 @@ from neunets_engine.plugins import Plugin, PluginSession
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.store import Store
 
-__all__ = ["Synthesis", "Workplace"]
+__all__ = ["Resources", "Synthesis"]
 
 # Rejections in a row that count as a fault of the plugin.
 REJECTED_IN_A_ROW: Final = 20
@@ -37,7 +37,7 @@ MODES = service_pb2.StopRunRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class Resources:
     """What all runs of an engine share."""
 
     store: Store
@@ -51,36 +51,36 @@ class Synthesis:
     """Drives one run; everything it knows is in the store, so it begins anywhere."""
 
     def __init__(
-        self, run_id: str, rules: Rules, plan: BudgetPlan, session: PluginSession, plugin: Plugin, place: Workplace
+        self, run_id: str, rules: Rules, plan: BudgetPlan, session: PluginSession, plugin: Plugin, resources: Resources
     ) -> None:
         self._id = run_id
         self._rules = rules
         self._plan = plan
         self._session = session
         self._plugin = plugin
-        self._place = place
+        self._resources = resources
         self._ended = asyncio.Event()
 
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
-        store = self._place.store
-        self._ended = self._place.scheduler.open(self._id, self._recipe)
+        store = self._resources.store
+        self._ended = self._resources.scheduler.open(self._id, self._recipe)
         try:
-            await self._place.scheduler.recover(self._id)
+            await self._resources.scheduler.recover(self._id)
             await self._initialize()
             await self._search()
             if not self._stopping(MODES.MODE_ABORT):
                 await self._finalize()
             await self._end()
-        except (PluginFault, NotReady) as error:
+        except (PluginFault, NotReady, StaleEpoch) as error:
             await self._pause(error.message)
         except NeunetsError as error:
             await store.move(self._id, State.FAILED, error.message)
         finally:
-            self._place.scheduler.close(self._id)
+            self._resources.scheduler.close(self._id)
             with contextlib.suppress(NeunetsError):
                 await self._session.close(State(store.run(self._id).run.state).name)
-            await self._place.clock.stop(self._id)
+            await self._resources.clock.stop(self._id)
 
     def wake(self) -> None:
         """Something changed that the run has to look at: it was asked to stop."""
@@ -110,15 +110,16 @@ class Synthesis:
                     await self._move(State.ASSESSING)
                 case State.ASSESSING:
                     if await self._is_over():
-                        await self._place.store.end_search(self._id)
+                        await self._resources.store.end_search(self._id)
                         break
                     await self._move(State.PROPOSING)
                 case _:
                     return
         if self._stopping():
             order = worker_pb2.ORDER_ABORT if self._stopping(MODES.MODE_ABORT) else worker_pb2.ORDER_FINISH
-            self._place.scheduler.order(self._id, order)
-            await self._drop_waiting()
+            self._resources.scheduler.order(self._id, order)
+            self._resources.scheduler.drop_waiting(self._id)
+            await self._resources.store.cancel(self._id, service_pb2.TRIAL_STATE_WAITING)
         if not self._stopping(MODES.MODE_ABORT):
             await self._drain()
 
@@ -133,19 +134,19 @@ class Synthesis:
                     await self._admit(request_id, list(answer.proposals.candidates)[:free])
                 case "wait":
                     self._plugin.progressed()
-                    if self._place.scheduler.open_trials(self._id) > 0:
+                    if self._resources.scheduler.open_trials(self._id) > 0:
                         return
                     after_s = max(answer.wait.after.ToMilliseconds() / 1000, SHORTEST_WAIT_S)
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(self._ended.wait(), after_s)
                     self._ended.clear()
                 case _:
-                    await self._place.store.end_search(self._id)
+                    await self._resources.store.end_search(self._id)
                     return
 
     async def _admit(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
         """Check each candidate, and keep the answer before anything is trained."""
-        store, record = self._place.store, self._record()
+        store, record = self._resources.store, self._record()
         known = store.hashes(self._id)
         proposed = synthesizer_pb2.Proposed(request_id=request_id)
         admitted: list[tuple[store_pb2.TrialRecord, str]] = []
@@ -166,7 +167,7 @@ class Synthesis:
         await store.record_proposals(self._id, proposed, admitted, rejected)
         if admitted:
             self._plugin.progressed()
-        await self._place.scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
+        await self._resources.scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
         in_a_row = self._record().rejected_in_a_row
         if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(rejected)) // REJECTED_IN_A_ROW:
             why = rejected[-1].why[0]
@@ -194,7 +195,7 @@ class Synthesis:
         """The complete recipe of a trial that a worker takes now; a trial once begun keeps its own."""
         if trial.attempt and trial.recipe.WhichOneof("total") is not None:
             return trial.recipe
-        used = self._place.clock.used_s(self._id)
+        used = self._resources.clock.used_s(self._id)
         total = self._plan.final_total(used) if trial.final_of else self._plan.search_total(used)
         if total is None and trial.recipe.WhichOneof("total") is None:
             return None
@@ -205,51 +206,47 @@ class Synthesis:
         record = self._record()
         if record.search_over:
             return 0
-        free = self._place.slots - self._place.scheduler.open_trials(self._id)
+        free = self._resources.slots - self._resources.scheduler.open_trials(self._id)
         if self._plan.trials is not None:
             free = min(free, self._plan.trials - record.trials)
         return free if self._plan.search_total(self._used_s()) is not None else 0
 
     async def _await_result(self) -> None:
         """Until a trial has ended since the last time; at once if nothing trains."""
-        if self._place.scheduler.open_trials(self._id) == 0:
+        if self._resources.scheduler.open_trials(self._id) == 0:
             return
         late_s = LATE * self._plan.search_end_s() - self._used_s()
         try:
             await asyncio.wait_for(self._ended.wait(), None if late_s == float("inf") else max(late_s, 1.0))
         except TimeoutError:
             # A trial that does not keep to its time is asked to finish with what it has.
-            self._place.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
+            self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
         self._ended.clear()
 
     async def _is_over(self) -> bool:
         """Ask for a verdict; true where the search has come to its end."""
-        running = [lease.trial for lease in self._place.scheduler.leases().values() if lease.run_id == self._id]
+        running = [lease.trial for lease in self._resources.scheduler.leases().values() if lease.run_id == self._id]
         answer = await self._session.assess(self._budget(), running)
         if answer is not None:
-            await self._place.store.record_verdict(self._id, answer)
+            await self._resources.store.record_verdict(self._id, answer)
             if answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET):
                 return True
-        return self._wanted() == 0 and self._place.scheduler.open_trials(self._id) == 0
+        return self._wanted() == 0 and self._resources.scheduler.open_trials(self._id) == 0
 
     async def _drain(self) -> None:
         """Let what is training come to its end; until then nothing else uses the cores."""
         told = False
-        while self._place.scheduler.open_trials(self._id) > 0 and not self._stopping(MODES.MODE_ABORT):
+        while self._resources.scheduler.open_trials(self._id) > 0 and not self._stopping(MODES.MODE_ABORT):
             if self._stopping() and not told:
                 told = True
-                self._place.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
+                self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
             await self._await_result()
-
-    async def _drop_waiting(self) -> None:
-        self._place.scheduler.drop_waiting(self._id)
-        await self._place.store.cancel_waiting(self._id)
 
     # The end
 
     async def _finalize(self) -> None:
         """Train the best network for the rest of the budget, and export the better of both."""
-        store = self._place.store
+        store = self._resources.store
         if not self._stopping():
             await self._move(State.FINALIZING)
         record = self._record()
@@ -261,27 +258,27 @@ class Synthesis:
             await store.plan_final(self._id, self._final_trial(record))
         final = self._record().final_trial
         if store.trial(self._id, final).state == service_pb2.TRIAL_STATE_WAITING:
-            await self._place.scheduler.add(self._id, final)
+            await self._resources.scheduler.add(self._id, final)
         await self._await_final(final)
         trial = store.trial(self._id, final)
         if trial.result.state not in (OUTCOMES.STATE_SUCCEEDED, OUTCOMES.STATE_STOPPED):
             raise NeunetsError(f"the final training failed: {trial.result.error.summary}")
-        await export_final(self._id, final, self._used_s(), store, self._place.artifacts)
+        await export_final(self._id, final, self._used_s(), store, self._resources.artifacts)
 
     async def _await_final(self, final: str) -> None:
         """Raises: NotReady if the user drops the run meanwhile."""
         told = False
-        while self._place.store.trial(self._id, final).state != service_pb2.TRIAL_STATE_ENDED:
+        while self._resources.store.trial(self._id, final).state != service_pb2.TRIAL_STATE_ENDED:
             if self._stopping(MODES.MODE_ABORT):
                 raise NotReady("asked to stop")
             if self._stopping() and not told:
                 told = True
-                self._place.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
+                self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
             await self._ended.wait()
             self._ended.clear()
 
     def _final_trial(self, record: store_pb2.RunRecord) -> store_pb2.TrialRecord:
-        best = self._place.store.trial(self._id, record.run.best_trial)
+        best = self._resources.store.trial(self._id, record.run.best_trial)
         recipe = synthesizer_pb2.Recipe()
         recipe.CopyFrom(best.recipe)
         if self._stopping():
@@ -306,20 +303,24 @@ class Synthesis:
 
     async def _end(self) -> None:
         if self._stopping():
-            await self._drop_waiting()
-            await self._place.store.move(self._id, State.STOPPED, "stopped by its user")
+            await self._drop()
         elif self._state() not in FINAL:
-            await self._place.store.move(self._id, State.COMPLETED)
+            await self._resources.store.move(self._id, State.COMPLETED)
+
+    async def _drop(self) -> None:
+        """End a stopped run, with whatever still waits or trains."""
+        self._resources.scheduler.drop_waiting(self._id)
+        await self._resources.store.cancel(self._id, service_pb2.TRIAL_STATE_WAITING, service_pb2.TRIAL_STATE_RUNNING)
+        await self._resources.store.move(self._id, State.STOPPED, "stopped by its user")
 
     async def _pause(self, why: str) -> None:
         if self._stopping(MODES.MODE_ABORT):
-            await self._drop_waiting()
-            await self._place.store.move(self._id, State.STOPPED, "stopped by its user")
+            await self._drop()
         elif self._state() not in FINAL:
-            await self._place.store.move(self._id, State.PAUSED, why)
+            await self._resources.store.move(self._id, State.PAUSED, why)
 
     def _nothing_trained(self) -> str:
-        trials = [trial for trial in self._place.store.trials(self._id) if trial.HasField("result")]
+        trials = [trial for trial in self._resources.store.trials(self._id) if trial.HasField("result")]
         if not trials:
             return "no network was trained within the budget: give it more time, or a larger bound on the parameters"
         last = trials[-1].result
@@ -328,13 +329,13 @@ class Synthesis:
     # What the run looks like now
 
     def _record(self) -> store_pb2.RunRecord:
-        return self._place.store.run(self._id)
+        return self._resources.store.run(self._id)
 
     def _state(self) -> State:
         return State(self._record().run.state)
 
     def _used_s(self) -> float:
-        return self._place.clock.used_s(self._id)
+        return self._resources.clock.used_s(self._id)
 
     def _budget(self) -> synthesizer_pb2.Budget:
         return self._plan.message(self._used_s(), self._record().trials)
@@ -346,7 +347,7 @@ class Synthesis:
     async def _move(self, target: State) -> None:
         """Go on, unless a stop came in between."""
         try:
-            await self._place.store.move(self._id, target)
+            await self._resources.store.move(self._id, target)
         except IllegalTransition:
             if not self._stopping():
                 raise

@@ -131,11 +131,24 @@ def test_a_run_asked_to_finish_exports_its_best(client: Client, dataset: service
         client.stop(name, MODES.MODE_FINISH)
 
 
-def test_an_aborted_run_ends_without_a_model(client: Client, dataset: service_pb2.Dataset) -> None:
+def test_a_run_may_be_aborted_before_it_begins(client: Client, dataset: service_pb2.Dataset) -> None:
     name = client.create(dataset.name, synthesizer="good", trials=100_000).name
     client.stop(name, MODES.MODE_ABORT)
     history = follow(client, name)
     assert (history.state, history.run.model) == ("STOPPED", "")
+
+
+def test_an_aborted_run_leaves_nothing_that_trains(client: Client, dataset: service_pb2.Dataset) -> None:
+    name = client.create(dataset.name, synthesizer="random", trials=100_000).name
+    for response in client.watch(name):
+        if response.run.trials_running == 2:
+            client.stop(name, MODES.MODE_ABORT)
+            break
+    history = follow(client, name)
+    assert (history.state, history.run.model, history.run.trials_running) == ("STOPPED", "", 0)
+    assert {model.state for model in client.models(name)} == {service_pb2.TRIAL_STATE_ENDED}
+    after = follow(client, client.create(dataset.name, synthesizer="good", trials=2).name)
+    assert after.state == "COMPLETED"
 
 
 def test_a_request_made_twice_starts_one_run(connection: Connection, dataset: service_pb2.Dataset) -> None:

@@ -381,25 +381,26 @@ class Store:
 
         return await self._change(run_id, work)
 
-    async def cancel_waiting(self, run_id: str) -> None:
-        """End every trial of the run that no worker has taken yet."""
+    async def cancel(self, run_id: str, *states: service_pb2.TrialState.ValueType) -> None:
+        """End every trial of the run that is in one of `states` (WAITING, RUNNING)."""
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
             for trial in codec.trials_of(writer, run_id):
-                if trial.state != service_pb2.TRIAL_STATE_WAITING:
+                if trial.state not in states:
                     continue
-                trial.state = service_pb2.TRIAL_STATE_ENDED
-                trial.result.CopyFrom(
-                    synthesizer_pb2.TrialEnded(
-                        candidate=trial.candidate,
-                        trial=trial.trial,
-                        attempt=trial.attempt,
-                        state=synthesizer_pb2.TrialEnded.STATE_CANCELLED,
-                    )
+                record.run.trials_running -= trial.state == service_pb2.TRIAL_STATE_RUNNING
+                ended = synthesizer_pb2.TrialEnded(
+                    candidate=trial.candidate,
+                    trial=trial.trial,
+                    attempt=trial.attempt,
+                    state=synthesizer_pb2.TrialEnded.STATE_CANCELLED,
+                    device_s=trial.device_s,
                 )
+                trial.state = service_pb2.TRIAL_STATE_ENDED
+                trial.result.CopyFrom(ended)
                 codec.put_trial(writer, trial)
-                codec.append_search(writer, record, synthesizer_pb2.Event(ended=trial.result))
+                codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
             codec.put_run(writer, record)
 
         await self._change(run_id, work)

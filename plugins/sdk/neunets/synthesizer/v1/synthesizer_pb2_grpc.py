@@ -29,6 +29,16 @@ class SynthesizerStub(object):
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     def __init__(self, channel):
@@ -78,6 +88,16 @@ class SynthesizerServicer(object):
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     def Describe(self, request, context):
@@ -182,6 +202,16 @@ class Synthesizer(object):
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     @staticmethod

@@ -23,6 +23,16 @@ class SynthesizerStub:
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
@@ -78,6 +88,16 @@ class SynthesizerAsyncStub:
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     Describe: grpc.aio.UnaryUnaryMultiCallable[
@@ -132,6 +152,16 @@ class SynthesizerServicer(metaclass=abc.ABCMeta):
     """Served by the plugin. Every call carries a deadline, and every call may be repeated:
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
+
+    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef.
+
+    Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
+    refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
+    BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
+    UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
+    fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
+    and the run is PAUSED.
     """
 
     @abc.abstractmethod
