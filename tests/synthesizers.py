@@ -135,6 +135,13 @@ class Dying(Run):
         return super().propose(want, budget)
 
 
+class Reckless(Run):
+    """Rates that a step survives, but no training."""
+
+    def good(self, number: int) -> Candidate:
+        return replace(super().good(number), recipe=Recipe(epochs=0.01, learning_rate=100.0, label_smoothing=0.0))
+
+
 class Speechless(Run):
     """Never says how it stands."""
 
@@ -151,6 +158,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "content": Content,
     "raising": Raising,
     "dying": Dying,
+    "reckless": Reckless,
     "speechless": Speechless,
 }
 SETTINGS: Final = {

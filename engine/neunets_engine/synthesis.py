@@ -21,7 +21,7 @@ from neunets_engine.finalize import export_final
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.plugins import Plugin, PluginSession
 from neunets_engine.scheduler import Scheduler
-from neunets_engine.store import Store
+from neunets_engine.store import Store, has_result
 
 __all__ = ["Resources", "Synthesis"]
 
@@ -32,7 +32,6 @@ LATE: Final = 1.25
 # Before a plugin that asked for time, with nothing training, is asked again.
 SHORTEST_WAIT_S: Final = 0.05
 VERDICTS = synthesizer_pb2.AssessResponse
-OUTCOMES = synthesizer_pb2.TrialEnded
 MODES = service_pb2.StopRunRequest
 
 
@@ -254,16 +253,25 @@ class Synthesis:
             if self._stopping():
                 return
             raise NeunetsError(self._nothing_trained())
-        if not record.final_trial:
-            await store.plan_final(self._id, self._final_trial(record))
+        trial = await self._final()
+        if not has_result(trial):  # what the search has found is not lost with it
+            trial = await self._final()
+        if not has_result(trial):
+            raise NeunetsError(f"the best network could not be evaluated: {trial.result.error.summary}")
+        await export_final(self._id, trial.trial, self._used_s(), store, self._resources.artifacts)
+
+    async def _final(self) -> store_pb2.TrialRecord:
+        """The final trial, once it has ended: planned where there is none, or in place of one that failed."""
+        store, record = self._resources.store, self._record()
+        before = store.trial(self._id, record.final_trial) if record.final_trial else None
+        if before is None or (before.state == service_pb2.TRIAL_STATE_ENDED and not has_result(before)):
+            trains = before is None and not self._stopping()
+            await store.plan_final(self._id, self._final_trial(record, trains))
         final = self._record().final_trial
         if store.trial(self._id, final).state == service_pb2.TRIAL_STATE_WAITING:
             await self._resources.scheduler.add(self._id, final)
         await self._await_final(final)
-        trial = store.trial(self._id, final)
-        if trial.result.state not in (OUTCOMES.STATE_SUCCEEDED, OUTCOMES.STATE_STOPPED):
-            raise NeunetsError(f"the final training failed: {trial.result.error.summary}")
-        await export_final(self._id, final, self._used_s(), store, self._resources.artifacts)
+        return store.trial(self._id, final)
 
     async def _await_final(self, final: str) -> None:
         """Raises: NotReady if the user drops the run meanwhile."""
@@ -277,14 +285,14 @@ class Synthesis:
             await self._ended.wait()
             self._ended.clear()
 
-    def _final_trial(self, record: store_pb2.RunRecord) -> store_pb2.TrialRecord:
+    def _final_trial(self, record: store_pb2.RunRecord, trains: bool) -> store_pb2.TrialRecord:
+        """Trains the best network once more, or only evaluates the weights that the search left."""
         best = self._resources.store.trial(self._id, record.run.best_trial)
         recipe = synthesizer_pb2.Recipe()
         recipe.CopyFrom(best.recipe)
-        if self._stopping():
+        recipe.ClearField("total")
+        if not trains:
             recipe.epochs = 0.0
-        else:
-            recipe.ClearField("total")
         return store_pb2.TrialRecord(
             run=self._id,
             trial=f"t{record.trials + 1:06d}",

@@ -9,6 +9,7 @@ import pytest
 from engines import follow
 from neunets.errors import IllegalTransition, InvalidRequest, NotFound, PluginFault, UnsupportedProblem
 from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
 from neunets_client.client import Client, told
 from neunets_client.connection import Connection
@@ -89,6 +90,17 @@ def test_a_converged_search_ends_before_its_budget(client: Client, dataset: serv
 def test_a_search_without_verdicts_goes_on(client: Client, dataset: service_pb2.Dataset) -> None:
     history = follow(client, client.create(dataset.name, synthesizer="speechless", trials=2).name)
     assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
+
+
+def test_a_final_training_that_diverges_leaves_what_the_search_found(client: Client, dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="reckless", trials=2).name)
+    assert history.state == "COMPLETED"
+    finals = [event.final_training for event in history.events if event.WhichOneof("event") == "final_training"]
+    assert [final.recipe.WhichOneof("total") for final in finals] == [None, "epochs"]
+    states = {end.trial: end.state for end in history.ends()}
+    assert states[finals[0].trial] == synthesizer_pb2.TrialEnded.STATE_INFEASIBLE
+    assert history.run.model.endswith(finals[1].trial)
+    assert client.model(history.run.model).figures["valid_accuracy"] == history.run.best_valid_accuracy
 
 
 def test_a_plugin_that_dies_is_started_again(client: Client, dataset: service_pb2.Dataset) -> None:

@@ -1,5 +1,5 @@
 """The LMDB store: the only place that imports lmdb."""
 
-from neunets_engine.store.store import Store
+from neunets_engine.store.store import Store, has_result
 
-__all__ = ["Store"]
+__all__ = ["Store", "has_result"]

@@ -18,7 +18,7 @@ from neunets_engine.store import codec
 from neunets_engine.store.environment import SCHEMA_VERSION, Environment, Writer
 from neunets_engine.store.keys import numbered, scope_end, scoped
 
-__all__ = ["Store"]
+__all__ = ["Store", "has_result"]
 
 REQUEST_LIFE_S: Final = 24 * 3600.0
 
@@ -269,12 +269,14 @@ class Store:
         await self._change(run_id, work)
 
     async def plan_final(self, run_id: str, trial: store_pb2.TrialRecord) -> None:
-        """Keep the final training of the run, once."""
+        """Keep the final training of the run: once, or in place of one that failed."""
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
             if record.final_trial:
-                return
+                before = codec.get_trial(writer, run_id, record.final_trial)
+                if before.state != service_pb2.TRIAL_STATE_ENDED or has_result(before):
+                    return
             record.final_trial = trial.trial
             record.trials += 1
             codec.put_trial(writer, trial)
@@ -425,6 +427,12 @@ class Store:
         await self._change(run_id, work)
 
 
+def has_result(trial: store_pb2.TrialRecord) -> bool:
+    """Whether the trial has ended with a trained network."""
+    ends = synthesizer_pb2.TrialEnded
+    return trial.result.state in (ends.STATE_SUCCEEDED, ends.STATE_STOPPED)
+
+
 def _is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
     return trial.attempt == attempt and trial.state == service_pb2.TRIAL_STATE_RUNNING
 
@@ -433,10 +441,9 @@ def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
     """Count a search trial that has ended; the best one is the first of the highest validation accuracy."""
     if trial.final_of:
         return
-    states = synthesizer_pb2.TrialEnded
     run, result = record.run, trial.result
-    if result.state in (states.STATE_SUCCEEDED, states.STATE_STOPPED):
-        run.trials_ended += 1
+    run.trials_ended += 1
+    if has_result(trial):
         accuracy = result.metrics["valid_accuracy"] if "valid_accuracy" in result.metrics else float("nan")
         better = not run.HasField("best_valid_accuracy") or accuracy > run.best_valid_accuracy
         # Trials end in any order: of equals, the one that was proposed first.
@@ -445,7 +452,6 @@ def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
             run.best_valid_accuracy = accuracy
             run.best_trial = trial.trial
     else:
-        run.trials_ended += 1
         run.trials_failed += 1
 
 
