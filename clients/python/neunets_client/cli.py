@@ -17,7 +17,7 @@ from typing import Annotated, Final, NoReturn, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from neunets.errors import (
     IllegalTransition,
@@ -29,6 +29,7 @@ from neunets.errors import (
     UnsupportedProblem,
 )
 from neunets.service.v1 import service_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.budget import seconds
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
@@ -45,6 +46,8 @@ REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, Un
 UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 # Between the end of a run and the end of the command: download, and the engine's own end.
 CLOSING_S: Final = 1.0
+# Run ids are there to be copied, on narrow terminals too.
+RUN_ID_WIDTH: Final = 22
 
 CODES: Final = (
     "Exit codes: 0 done; 1 the run failed or is paused; 2 refused input; 3 no engine answers; 130 interrupted."
@@ -111,7 +114,7 @@ def up(
 @app.command()
 def runs(server: Server = None, home: Home = None, as_json: Json = False) -> None:
     """List the runs, newest first."""
-    table = Table("run", "state", "data", "best validation", "trials", "seconds")
+    table = Table(Column("run", min_width=RUN_ID_WIDTH), "state", "data", "best", "trials", "seconds")
     listed = []
     with Connection(server, home or default_home()) as connection:
         for run in Client(connection).runs():
@@ -174,7 +177,7 @@ def models(run: str, server: Server = None, home: Home = None, as_json: Json = F
     with Connection(server, home or default_home()) as connection:
         for model in Client(connection).models(_run_name(run)):
             accuracy = model.result.metrics.get("valid_accuracy", float("nan"))
-            state = service_pb2.TrialState.Name(model.state).removeprefix("TRIAL_STATE_")
+            state = _trial_state(model)
             final = "yes" if model.final else ""
             table.add_row(model.trial, model.candidate, f"{model.params:,}", state, f"{accuracy:.4f}", final)
             row = {"trial": model.trial, "candidate": model.candidate, "params": model.params, "state": state}
@@ -325,6 +328,13 @@ def _run_name(run: str) -> str:
 
 def _state(run: service_pb2.Run) -> str:
     return service_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_")
+
+
+def _trial_state(model: service_pb2.Model) -> str:
+    """How the trial ended, once it has."""
+    if model.HasField("result"):
+        return synthesizer_pb2.TrialEnded.State.Name(model.result.state).removeprefix("STATE_")
+    return service_pb2.TrialState.Name(model.state).removeprefix("TRIAL_STATE_")
 
 
 def _show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
