@@ -112,7 +112,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     background = [asyncio.create_task(clock.run(pids)), asyncio.create_task(_expire(scheduler, executor))]
     for run_id in store.unfinished():
         if settings.take_up in ("all", run_id):
-            supervisor.start(run_id, interrupted=True)
+            await supervisor.take_up(run_id)
     await api.start()
     for name in ("", *SERVICES):
         await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)

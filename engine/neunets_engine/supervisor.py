@@ -92,18 +92,26 @@ class Supervisor:
         return dataset
 
     def start(self, run_id: str, interrupted: bool) -> None:
-        """Drive a run from where it stands. `interrupted`: the engine before this one died under it."""
-        self._resources.clock.start(run_id, interrupted)
+        """Drive a run from where it stands. `interrupted`: the engine before this one died under it.
+
+        Raises: NotFound if its synthesizer is not installed any more.
+        """
         synthesis = self._synthesis(run_id)
+        self._resources.clock.start(run_id, interrupted)
         task = asyncio.create_task(self._drive(run_id, synthesis), name=run_id)
         self._runs[run_id] = (synthesis, task)
         task.add_done_callback(lambda _: self._runs.pop(run_id, None))
 
-    def drives(self, run_id: str) -> bool:
-        return run_id in self._runs
+    async def take_up(self, run_id: str) -> None:
+        """Go on with a run that an engine before this one left; without its synthesizer it is PAUSED."""
+        try:
+            self.start(run_id, interrupted=True)
+        except NotFound as error:
+            await self._resources.store.move(run_id, State.PAUSED, error.message)
 
     async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
-        """Raises: IllegalTransition where the run has ended."""
+        """Raises: IllegalTransition where the run has ended; NotFound if its synthesizer is not installed any more."""
+        self.plugin(self._resources.store.run(run_id).run.spec.synthesizer)
         record = await self._resources.store.request_stop(run_id, mode)
         if run_id in self._runs:
             self._runs[run_id][0].wake()
@@ -112,13 +120,14 @@ class Supervisor:
         return record
 
     async def resume_run(self, run_id: str) -> store_pb2.RunRecord:
-        """Raises: IllegalTransition where the run is neither paused nor waiting for its engine."""
+        """Raises: IllegalTransition where the run is neither paused nor left by an engine; NotFound as `stop_run`."""
         record = self._resources.store.run(run_id)
-        if self.drives(run_id):
+        if run_id in self._runs:
             return record
+        plugin = self.plugin(record.run.spec.synthesizer)
         if State(record.run.state) not in ACTIVE:
             record = await self._resources.store.resume(run_id)
-        self.plugin(record.run.spec.synthesizer).pardon()
+        plugin.pardon()
         self.start(run_id, interrupted=False)
         return record
 

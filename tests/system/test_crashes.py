@@ -14,6 +14,7 @@ import pytest
 
 from engines import History, engine, follow
 from fakes import small_images
+from neunets.errors import NotFound
 from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 from neunets_client.connection import Connection
@@ -124,6 +125,23 @@ def test_an_engine_ends_with_the_process_that_it_belongs_to(tmp_path: Path) -> N
         os.kill(process.pid, signal.SIGKILL)
         embedded.wait(30)
     assert not embedded.is_running()
+
+
+def test_a_run_whose_synthesizer_is_gone_is_paused_until_it_is_back(tmp_path: Path, images: Path) -> None:
+    with engine(tmp_path) as connection:
+        client, name = begin(connection, images)
+        until(client, name, "started", 1)
+    with Connection(None, tmp_path, take_up="all") as connection:
+        client = Client(connection)
+        history = follow(client, name)
+        assert history.state == "PAUSED"
+        assert "no synthesizer 'good' is installed" in history.run.reason
+        with pytest.raises(NotFound, match="good"):
+            client.resume(name)
+    with engine(tmp_path) as connection:
+        client = Client(connection)
+        client.resume(name)
+        assert follow(client, name).state == "COMPLETED"
 
 
 def test_two_engines_do_not_share_a_folder(tmp_path: Path) -> None:

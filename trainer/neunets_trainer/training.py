@@ -108,6 +108,8 @@ def run(
     Memory that runs out, a loss that is no number and a passed deadline are outcomes, not errors.
     """
     begin = monotonic() - _used_s(task)
+    if task.device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(task.device)
     try:
         yield from _Training(task, order, lambda: monotonic() - begin).run()
     except (torch.OutOfMemoryError, MemoryError) as error:
