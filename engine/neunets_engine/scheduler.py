@@ -13,7 +13,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.store import Store
+from neunets_engine.store import WORKER_LOST, Store
 
 __all__ = ["LEASE_S", "Lease", "Scheduler", "Totals"]
 
@@ -178,7 +178,9 @@ class Scheduler:
         retry = not blame or record.losses + 1 < MOST_LOSSES
         state = ENDED.STATE_LOST if retry else ENDED.STATE_FAILED
         diagnostic = synthesizer_pb2.Diagnostic(
-            severity=synthesizer_pb2.Diagnostic.SEVERITY_WARNING, code="WORKER_LOST", summary=why[:256]
+            severity=synthesizer_pb2.Diagnostic.SEVERITY_WARNING,
+            code=WORKER_LOST if blame else "ENGINE_RESTARTED",
+            summary=why[:256],
         )
         ended = ENDED(
             candidate=record.candidate, trial=record.trial, attempt=record.attempt, state=state,

@@ -1,0 +1,158 @@
+"""What happens to a trial: each function is the body of one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from neunets.errors import IllegalTransition
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.store import codec
+from neunets_engine.store.environment import Writer
+from neunets_engine.store.keys import numbered
+
+__all__ = ["WORKER_LOST", "cancel", "has_result", "keep_model", "lease", "release", "report"]
+
+# Code of a loss that counts against the network: its worker ended, not the engine.
+WORKER_LOST: Final = "WORKER_LOST"
+
+
+def lease(
+    writer: Writer, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe
+) -> store_pb2.TrialRecord:
+    """A worker takes a WAITING trial, with the complete `recipe`; the attempt number grows."""
+    found = codec.get_trial(writer, run_id, trial)
+    record = codec.get_run(writer, run_id)
+    if found.state != service_pb2.TRIAL_STATE_WAITING:
+        raise IllegalTransition(f"trial {trial} is not waiting")
+    found.state = service_pb2.TRIAL_STATE_RUNNING
+    found.attempt += 1
+    found.worker = worker
+    found.recipe.CopyFrom(recipe)
+    codec.put_trial(writer, found)
+    record.run.trials_running += 1
+    started = synthesizer_pb2.TrialStarted(candidate=found.candidate, trial=trial, attempt=found.attempt, device=device)
+    codec.append_search(writer, record, synthesizer_pb2.Event(started=started))
+    codec.put_run(writer, record)
+    return found
+
+
+def report(
+    writer: Writer,
+    run_id: str,
+    attempt: int,
+    step: int,
+    measured: synthesizer_pb2.Measured,
+    news: store_pb2.TrialRecord,
+) -> bool:
+    """Keep a measurement and, of `news`, the device seconds and the checkpoint. False: not the current attempt.
+
+    A step that an earlier attempt has measured already is kept once: the curve is the same.
+    """
+    trial = codec.get_trial(writer, run_id, measured.trial)
+    if not _is_current(trial, attempt):
+        return False
+    trial.device_s = max(trial.device_s, news.device_s)
+    if news.HasField("checkpoint"):
+        trial.checkpoint.CopyFrom(news.checkpoint)
+    codec.put_trial(writer, trial)
+    key = numbered(run_id, step, measured.trial)
+    if writer.get("metrics", key) is None and measured.metrics:
+        writer.put("metrics", key, measured.SerializeToString())
+        if "valid_accuracy" in measured.metrics:
+            record = codec.get_run(writer, run_id)
+            codec.append_search(writer, record, synthesizer_pb2.Event(measured=measured))
+            codec.put_run(writer, record)
+    return True
+
+
+def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthesizer_pb2.TrialEnded) -> bool:
+    """End an attempt: for good, or (`ended.will_retry`) the trial waits again. False: not the current attempt."""
+    found = codec.get_trial(writer, run_id, trial)
+    if not _is_current(found, attempt):
+        return False
+    record = codec.get_run(writer, run_id)
+    record.run.trials_running -= 1
+    found.worker = ""
+    found.device_s = max(found.device_s, ended.device_s)
+    if ended.will_retry:
+        found.state = service_pb2.TRIAL_STATE_WAITING
+        if ended.state == synthesizer_pb2.TrialEnded.STATE_LOST:
+            found.losses += ended.error.code == WORKER_LOST
+        else:
+            found.accumulate = 2 * max(found.accumulate, 1)
+    else:
+        found.state = service_pb2.TRIAL_STATE_ENDED
+        found.result.CopyFrom(ended)
+        _count(record, found)
+    codec.put_trial(writer, found)
+    codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
+    codec.put_run(writer, record)
+    return True
+
+
+def cancel(writer: Writer, run_id: str, *states: service_pb2.TrialState.ValueType) -> None:
+    """End every trial of the run that is in one of `states` (WAITING, RUNNING)."""
+    record = codec.get_run(writer, run_id)
+    for trial in codec.trials_of(writer, run_id):
+        if trial.state not in states:
+            continue
+        record.run.trials_running -= trial.state == service_pb2.TRIAL_STATE_RUNNING
+        ended = synthesizer_pb2.TrialEnded(
+            candidate=trial.candidate,
+            trial=trial.trial,
+            attempt=trial.attempt,
+            state=synthesizer_pb2.TrialEnded.STATE_CANCELLED,
+            device_s=trial.device_s,
+        )
+        trial.state = service_pb2.TRIAL_STATE_ENDED
+        trial.result.CopyFrom(ended)
+        codec.put_trial(writer, trial)
+        codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
+    codec.put_run(writer, record)
+
+
+def keep_model(
+    writer: Writer, run_id: str, trial: str, artifacts: Iterable[service_pb2.Artifact], figures: Mapping[str, float]
+) -> None:
+    """The exported files of a trial, with the run's pointer to them."""
+    found = codec.get_trial(writer, run_id, trial)
+    del found.artifacts[:]
+    found.artifacts.extend(artifacts)
+    found.figures.update(figures)
+    codec.put_trial(writer, found)
+    record = codec.get_run(writer, run_id)
+    record.run.model = f"runs/{run_id}/models/{trial}"
+    exported = service_pb2.ModelExported(model=record.run.model)
+    codec.append(writer, record, service_pb2.RunEvent(model_exported=exported))
+    codec.put_run(writer, record)
+
+
+def has_result(trial: store_pb2.TrialRecord) -> bool:
+    """Whether the trial has ended with a trained network."""
+    ends = synthesizer_pb2.TrialEnded
+    return trial.result.state in (ends.STATE_SUCCEEDED, ends.STATE_STOPPED)
+
+
+def _is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
+    return trial.attempt == attempt and trial.state == service_pb2.TRIAL_STATE_RUNNING
+
+
+def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
+    """Count a search trial that has ended; the best one is the first of the highest validation accuracy."""
+    if trial.final_of:
+        return
+    run, result = record.run, trial.result
+    run.trials_ended += 1
+    if has_result(trial):
+        accuracy = result.metrics["valid_accuracy"] if "valid_accuracy" in result.metrics else float("nan")
+        better = not run.HasField("best_valid_accuracy") or accuracy > run.best_valid_accuracy
+        # Trials end in any order: of equals, the one that was proposed first.
+        tie = run.best_valid_accuracy == accuracy and trial.trial < run.best_trial
+        if accuracy == accuracy and (better or tie) and "weights" in result.artifacts:
+            run.best_valid_accuracy = accuracy
+            run.best_trial = trial.trial
+    else:
+        run.trials_failed += 1
