@@ -19,6 +19,7 @@ SHORTEST_TRIAL_S: Final = 2.0
 LONGEST_TRIAL_S: Final = 600.0
 # Export, its check and the client's download, inside the budget.
 EXPORT_RESERVE_S: Final = 3.0
+SHORTEST_RUN_S: Final = 5.0
 # Without a wall budget a trial sees about so many examples, within so many epochs; the final training more.
 EXAMPLES_A_TRIAL: Final = 200_000
 MOST_EPOCHS: Final = 30.0
@@ -41,8 +42,9 @@ class BudgetPlan:
         trials = spec.trials if spec.HasField("trials") else None
         if wall_s is None and trials is None:
             raise InvalidRequest("spec.wall_s", "give a budget: seconds (wall_s), a number of trials (trials), or both")
-        if wall_s is not None and not 10.0 <= wall_s < 1e9:
-            raise InvalidRequest("spec.wall_s", f"{wall_s:g} s: at least 10 s are needed to train and export a network")
+        if wall_s is not None and not SHORTEST_RUN_S <= wall_s < 1e9:
+            text = f"{wall_s:g} s: at least {SHORTEST_RUN_S:g} s are needed to train and export a network"
+            raise InvalidRequest("spec.wall_s", text)
         if trials is not None and trials < 1:
             raise InvalidRequest("spec.trials", "at least 1 is needed")
         return BudgetPlan(wall_s, trials, slots, train_rows)

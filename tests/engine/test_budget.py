@@ -47,9 +47,9 @@ def plans(draw: st.DrawFn, trials: st.SearchStrategy[int | None] = TRIALS) -> Bu
     ("spec", "field", "text"),
     [
         ({}, "spec.wall_s", "give a budget"),
-        ({"wall_s": 9.9}, "spec.wall_s", "at least 10 s"),
-        ({"wall_s": 0.0}, "spec.wall_s", "at least 10 s"),
-        ({"wall_s": -60.0, "trials": 3}, "spec.wall_s", "at least 10 s"),
+        ({"wall_s": 4.9}, "spec.wall_s", "at least 5 s"),
+        ({"wall_s": 0.0}, "spec.wall_s", "at least 5 s"),
+        ({"wall_s": -60.0, "trials": 3}, "spec.wall_s", "at least 5 s"),
         ({"wall_s": float("nan")}, "spec.wall_s", "nan s"),
         ({"wall_s": float("inf")}, "spec.wall_s", "inf s"),
         ({"trials": 0}, "spec.trials", "at least 1"),

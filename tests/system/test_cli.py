@@ -34,8 +34,8 @@ def cli(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
 def outcome(connection: Connection, home: Path, images: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Of a run over three small networks."""
     out = tmp_path_factory.mktemp("out")
-    done = cli("synthesize", images, "--trials", 3, "--server", f"unix:{home}/engine.sock", "--out", out, "--json",
-               "--synthesizer", "good")  # fmt: skip
+    done = cli("synthesize", images.name, "--trials", 3, "--server", f"unix:{home}/engine.sock", "--out", out, "--json",
+               "--synthesizer", "good", cwd=images.parent)  # fmt: skip
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

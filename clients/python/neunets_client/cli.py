@@ -46,6 +46,7 @@ REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, Un
 UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 # Between the end of a run and the end of the command: download, and the engine's own end.
 CLOSING_S: Final = 1.0
+SHORTEST_BUDGET_S, SHORTEST_RUN_S = 10.0, 5.0
 # Run ids are there to be copied, on narrow terminals too.
 RUN_ID_WIDTH: Final = 22
 
@@ -80,14 +81,16 @@ def synthesize(
     budget_s = seconds(budget) if budget is not None else None
     if budget_s is None and trials is None:
         raise InvalidRequest("--budget", "give a time, such as --budget 5m, or a number of candidates with --trials")
+    if budget_s is not None and budget_s < SHORTEST_BUDGET_S:
+        raise InvalidRequest("--budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
     most = _count(max_params) if max_params is not None else None
     _check_folder(out)
-    source = data if server or not Path(data).exists() else str(Path(data).resolve())
+    source = str(Path(data).resolve()) if Path(data).exists() else data
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
         dataset = client.register(source, seed)
         _tell(dataset)
-        left_s = None if budget_s is None else budget_s - (time.monotonic() - began) - CLOSING_S
+        left_s = None if budget_s is None else _left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name, synthesizer=synthesizer, wall_s=left_s, trials=trials, max_params=most, seed=seed
         )
@@ -239,6 +242,17 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
     _show(table, rows, as_json)
     if not all(check.is_fine for check in checks):
         raise typer.Exit(FAILED)
+
+
+def _left_s(budget_s: float, used_s: float) -> float:
+    """Of a budget, for the run itself."""
+    left_s = budget_s - used_s - CLOSING_S
+    if left_s < SHORTEST_RUN_S:
+        text = (
+            f"{budget_s:g} s are too few: reading the data took {used_s:.0f} s, give {used_s + SHORTEST_BUDGET_S:.0f} s"
+        )
+        raise InvalidRequest("--budget", text)
+    return left_s
 
 
 def _where(server: str | None, home: Path | None) -> str:
