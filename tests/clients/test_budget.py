@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.errors import InvalidRequest
@@ -58,13 +58,11 @@ def test_what_is_no_time_is_refused_with_examples(text: str) -> None:
     assert "1h30m" in caught.value.message
 
 
-@settings(deadline=None)
 @given(hours=st.integers(0, 1000), minutes=st.integers(0, 1000), rest=st.integers(0, 1000))
 def test_parts_add_up(hours: int, minutes: int, rest: int) -> None:
     assert seconds(f"{hours}h{minutes}m{rest}s") == 3600 * hours + 60 * minutes + rest
 
 
-@settings(deadline=None)
 @given(text=st.text() | st.from_regex(r"[0-9.smhd]*", fullmatch=True))
 def test_any_text_is_a_time_or_refused(text: str) -> None:
     with suppress(InvalidRequest):

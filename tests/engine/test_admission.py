@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from neunets.canonical import canonical_hash
 from neunets.cost import cost
@@ -57,7 +57,6 @@ def rejected(proposed: Candidate, rules: Rules = RULES, known: dict[str, str] | 
     return why.code, why.path, why.summary
 
 
-@settings(deadline=None)
 @given(graph=graphs())
 def test_a_good_network_is_admitted_with_its_cost_and_hash(graph: Graph) -> None:
     answer = admit(candidate(graph), Rules(graph.input, CLASSES, cost(graph).params), {})

@@ -66,7 +66,7 @@ def change_recipe(proposed: Candidate, data: st.DataObject) -> None:
 MUTATIONS: list[Mutation] = [change_attribute, change_node, change_order, change_input, change_recipe]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(graph=graphs(), mutations=st.lists(st.sampled_from(MUTATIONS), min_size=1, max_size=4), data=st.data())
 def test_no_mutation_of_a_candidate_raises(graph: Graph, mutations: list[Mutation], data: st.DataObject) -> None:
     proposed = Candidate(graph=graph_to_proto(graph))
@@ -76,7 +76,7 @@ def test_no_mutation_of_a_candidate_raises(graph: Graph, mutations: list[Mutatio
     assert isinstance(answer, Admitted) or all(why.code and why.summary for why in answer)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(graph=graphs(), places=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=9), tail=st.binary())
 def test_no_bytes_of_a_candidate_raise(graph: Graph, places: list[tuple[float, int]], tail: bytes) -> None:
     content = bytearray(Candidate(graph=graph_to_proto(graph)).SerializeToString())

@@ -18,7 +18,7 @@ def files(root: Path) -> list[str]:
     return [file.name for file in root.rglob("*") if file.is_file()]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.binary(max_size=2000), offset=st.integers(0, 2500))
 def test_what_was_put_comes_back_from_any_offset(
     data: bytes, offset: int, tmp_path_factory: pytest.TempPathFactory

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.errors import InvalidRequest
@@ -67,7 +67,6 @@ def test_time_or_trials_or_both_are_a_budget(wall_s: float | None, trials: int |
     assert BudgetPlan.of(spec, 2, 100) == BudgetPlan(wall_s, trials, 2, 100)
 
 
-@settings(deadline=None)
 @given(plan=plans(), used=USED)
 def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: float) -> None:
     assert plan.wall_s is not None
@@ -78,7 +77,6 @@ def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: floa
         assert 0.0 < total.device_s <= plan.search_end_s() - used_s
 
 
-@settings(deadline=None)
 @given(plan=plans())
 def test_a_search_that_begins_has_time_for_a_trial(plan: BudgetPlan) -> None:
     total = plan.search_total(0.0)
@@ -86,7 +84,6 @@ def test_a_search_that_begins_has_time_for_a_trial(plan: BudgetPlan) -> None:
     assert total.device_s <= 2.0 * LONGEST_TRIAL_S
 
 
-@settings(deadline=None)
 @given(plan=plans(trials=st.none()))
 def test_trials_one_after_another_use_up_the_search(plan: BudgetPlan) -> None:
     used_s, trials = 0.0, 0
@@ -96,7 +93,6 @@ def test_trials_one_after_another_use_up_the_search(plan: BudgetPlan) -> None:
     assert used_s == pytest.approx(plan.search_end_s())
 
 
-@settings(deadline=None)
 @given(plan=plans(), used=USED)
 def test_the_final_training_fits_into_what_is_left(plan: BudgetPlan, used: float) -> None:
     assert plan.wall_s is not None
@@ -108,7 +104,6 @@ def test_the_final_training_fits_into_what_is_left(plan: BudgetPlan, used: float
         assert total.epochs == 0.0
 
 
-@settings(deadline=None)
 @given(plan=plans(), used_s=st.floats(0.0, 1e9))
 def test_without_a_wall_budget_epochs_are_counted(plan: BudgetPlan, used_s: float) -> None:
     free = replace(plan, wall_s=None, trials=3)
@@ -118,7 +113,6 @@ def test_without_a_wall_budget_epochs_are_counted(plan: BudgetPlan, used_s: floa
     assert free.final_total(used_s).epochs == FINAL_FACTOR * total.epochs
 
 
-@settings(deadline=None)
 @given(plan=plans(), used=USED, made=st.integers(0, 2000))
 def test_nothing_negative_is_left(plan: BudgetPlan, used: float, made: int) -> None:
     assert plan.wall_s is not None
@@ -135,14 +129,12 @@ def test_what_is_unlimited_is_unset() -> None:
     assert not budget.HasField("wall_s_left")
 
 
-@settings(deadline=None)
 @given(asked=recipes(), is_timed=st.booleans(), rows=st.integers(1, 10**6))
 def test_a_completed_recipe_can_be_trained_by(asked: Recipe, is_timed: bool, rows: int) -> None:
     total = Recipe(device_s=7.0) if is_timed else Recipe(epochs=0.0)
     recipe_from_proto(complete(asked, total, rows))  # refuses what is unset
 
 
-@settings(deadline=None)
 @given(asked=recipes(), rows=st.integers(1, 10**6))
 def test_a_completed_recipe_keeps_what_was_asked(asked: Recipe, rows: int) -> None:
     whole = complete(asked, Recipe(device_s=7.0), rows)

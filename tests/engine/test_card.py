@@ -8,7 +8,7 @@ import re
 from dataclasses import fields, replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.graph import DataType, Input
@@ -96,7 +96,6 @@ def test_an_accuracy_over_no_rows_is_not_measured() -> None:
     assert rows(replace(CARD, test_rows=0).to_markdown())["test accuracy"] == "not measured"
 
 
-@settings(deadline=None)
 @given(classes=st.lists(st.text(), min_size=2, max_size=5).map(tuple), source=st.text())
 def test_no_name_breaks_a_table(classes: tuple[str, ...], source: str) -> None:
     card = replace(CARD, classes=classes, dataset_source=source)
@@ -108,7 +107,6 @@ def test_a_bar_in_a_name_is_kept() -> None:
     assert rows(replace(CARD, classes=("a|b", "c\nd")).to_markdown())["classes"] == r"a\|b, c d"
 
 
-@settings(deadline=None)
 @given(rows_=st.integers(1, 10**7), share=st.floats(0.0, 1.0))
 def test_the_interval_of_an_accuracy_holds_it_and_stays_within_0_to_1(rows_: int, share: float) -> None:
     accuracy = round(share * rows_) / rows_

@@ -164,7 +164,7 @@ def test_an_unknown_home_is_no_such_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's and numpy's, of damaged headers
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(form=st.sampled_from(sorted(FORMS)), data=st.data())
 def test_damaged_files_are_read_or_refused(
     form: str, data: st.DataObject, tmp_path_factory: pytest.TempPathFactory

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -146,7 +146,6 @@ def test_a_fraction_outside_0_to_1_is_refused(field: str, fraction: float, tmp_p
     assert caught.value.field == field
 
 
-@settings(deadline=None)
 @given(rows=ROWS, fraction=st.floats(0.01, 0.99), seed=SEEDS)
 def test_each_class_gives_its_share_and_keeps_a_row(rows: list[int], fraction: float, seed: int) -> None:
     y = np.random.default_rng(0).permutation(np.repeat(np.arange(len(rows)), rows))
@@ -156,7 +155,6 @@ def test_each_class_gives_its_share_and_keeps_a_row(rows: list[int], fraction: f
         assert abs(share - fraction * count) <= 1.0
 
 
-@settings(deadline=None)
 @given(rows=ROWS, seed=SEEDS, other=SEEDS)
 def test_a_split_depends_on_seed_and_sequence_alone(rows: list[int], seed: int, other: int) -> None:
     assume(seed != other)

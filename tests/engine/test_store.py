@@ -154,7 +154,7 @@ async def test_the_map_grows_when_it_is_full(tmp_path: Path) -> None:
     environment.close()
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, 40), min_size=1, max_size=5))
 def test_events_read_in_parts_are_the_log(tmp_path_factory: pytest.TempPathFactory, cuts: list[int]) -> None:
     async def check() -> None:

@@ -32,7 +32,7 @@ def test_every_operator_has_every_meaning() -> None:
 
 
 @given(case=cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_torch_agrees_with_the_reference(case: Case) -> None:
     network = build(case.graph, case.weights).eval()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_torch_agrees_with_the_reference(case: Case) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_onnx_agrees_with_the_reference(case: Case) -> None:
     model = export_onnx(case.graph, case.weights, NAMES)
     session = onnxruntime.InferenceSession(model, SESSION, providers=["CPUExecutionProvider"])
@@ -53,7 +53,7 @@ def test_onnx_agrees_with_the_reference(case: Case) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_weights_survive_the_module(case: Case) -> None:
     network = build(case.graph, case.weights)
     kept = weights_of(network)
@@ -67,6 +67,6 @@ def test_weights_survive_the_module(case: Case) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_same_model_has_the_same_bytes(case: Case) -> None:
     assert export_onnx(case.graph, case.weights, NAMES) == export_onnx(case.graph, case.weights, NAMES)

@@ -40,14 +40,13 @@ def same(left: np.ndarray, right: np.ndarray) -> None:
 
 
 @given(case=cases())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_folding_keeps_the_function(case: Case) -> None:
     graph, weights = fold_batch_norm(case.graph, case.weights)
     same(run(graph, weights, case.x), run(case.graph, case.weights, case.x))
 
 
 @given(case=cases())
-@settings(deadline=None)
 def test_folding_keeps_names_and_shapes_and_leaves_the_weights_of_the_new_graph(case: Case) -> None:
     before = {key: value.copy() for key, value in case.weights.items()}
     graph, weights = fold_batch_norm(case.graph, case.weights)
@@ -59,7 +58,6 @@ def test_folding_keeps_names_and_shapes_and_leaves_the_weights_of_the_new_graph(
 
 
 @given(case=cases())
-@settings(deadline=None)
 def test_what_could_be_folded_is(case: Case) -> None:
     graph, _ = fold_batch_norm(case.graph, case.weights)
     operators = {node.name: node.op for node in graph.nodes}

@@ -92,7 +92,7 @@ def drawn(problem: Problem, seed: int, budget: Budget, calls: list[tuple[int, in
     return candidates[:COUNT]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problem=problems(), seed=SEEDS, budget=st.sampled_from(BUDGETS), calls=CALLS)
 def test_a_replay_gives_the_same_candidates_in_the_same_order(
     problem: Problem, seed: int, budget: Budget, calls: list[tuple[int, int, bool]]
@@ -100,7 +100,7 @@ def test_a_replay_gives_the_same_candidates_in_the_same_order(
     assert drawn(problem, seed, budget, calls) == drawn(problem, seed, budget, [(COUNT, COUNT, False)])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(problem=problems(), seed=SEEDS, budget=st.sampled_from(BUDGETS))
 def test_candidates_are_valid_different_and_within_the_bound(problem: Problem, seed: int, budget: Budget) -> None:
     graphs = [candidate.graph for candidate in drawn(problem, seed, budget, [(COUNT, COUNT, False)])]

@@ -16,19 +16,17 @@ def draw(triple: tuple[int, int, int]) -> tuple[int, ...]:
     return tuple(generator(*triple).integers(0, 2**63, size=4).tolist())
 
 
-@settings(deadline=None)
 @given(triple=TRIPLES)
 def test_the_same_triple_draws_the_same(triple: tuple[int, int, int]) -> None:
     assert draw(triple) == draw(triple)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(triples=st.lists(TRIPLES, min_size=2, max_size=8, unique=True))
 def test_no_two_triples_draw_the_same(triples: list[tuple[int, int, int]]) -> None:
     assert len({draw(triple) for triple in triples}) == len(triples)
 
 
-@settings(deadline=None)
 @given(triples=st.lists(TRIPLES, min_size=2, max_size=8, unique=True), data=st.data())
 def test_the_order_of_drawing_does_not_matter(triples: list[tuple[int, int, int]], data: st.DataObject) -> None:
     there = {triple: draw(triple) for triple in triples}

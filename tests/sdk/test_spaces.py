@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.canonical import canonical_hash
@@ -40,13 +40,11 @@ def smallest(given_input: Input, classes: int) -> int:
     return int(found[1].replace(",", ""))
 
 
-@settings(deadline=None)
 @given(source=inputs(), classes=CLASSES, seed=SEEDS)
 def test_every_network_is_valid(source: Input, classes: int, seed: int) -> None:
     validate(ChainSpace(source, classes).sample(generator(seed, 0)), classes=classes, input=source)
 
 
-@settings(deadline=None)
 @given(source=inputs(), classes=CLASSES, seed=SEEDS, more=st.integers(0, 10) | st.integers(0, 100_000))
 def test_every_network_keeps_the_bound_on_parameters(source: Input, classes: int, seed: int, more: int) -> None:
     bound = smallest(source, classes) + more
@@ -55,7 +53,6 @@ def test_every_network_keeps_the_bound_on_parameters(source: Input, classes: int
     validate(graph, classes=classes, input=source)
 
 
-@settings(deadline=None)
 @given(source=inputs(), classes=CLASSES, seed=SEEDS, most=st.integers(1, 10**7))
 def test_operations_beyond_the_bound_are_those_of_the_narrowest(
     source: Input, classes: int, seed: int, most: int
@@ -65,14 +62,12 @@ def test_operations_beyond_the_bound_are_those_of_the_narrowest(
     assert cost(graph).flops <= most or widths == {NARROWEST}
 
 
-@settings(deadline=None)
 @given(source=inputs(), classes=CLASSES, seed=SEEDS)
 def test_the_same_generator_draws_the_same_network(source: Input, classes: int, seed: int) -> None:
     space = ChainSpace(source, classes)
     assert space.sample(generator(seed, 1)) == ChainSpace(source, classes).sample(generator(seed, 1))
 
 
-@settings(deadline=None)
 @given(source=inputs(), classes=CLASSES)
 def test_a_bound_below_the_smallest_network_is_refused_with_one_that_works(source: Input, classes: int) -> None:
     needed = smallest(source, classes)

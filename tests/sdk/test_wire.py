@@ -57,14 +57,12 @@ def equal(left: dict[str, float], right: dict[str, float]) -> bool:
     )
 
 
-@settings(deadline=None)
 @given(candidate=candidates())
 def test_a_candidate_comes_back_as_it_was(candidate: api.Candidate) -> None:
     message = pb.Candidate.FromString(wire.candidate_to_proto(candidate).SerializeToString())
     assert wire.candidate_from_proto(message) == candidate
 
 
-@settings(deadline=None)
 @given(recipe=recipes(), graph=graphs())
 def test_of_a_recipe_none_is_unset_and_zero_is_zero(recipe: api.Recipe, graph: Any) -> None:
     message = wire.candidate_to_proto(api.Candidate(graph, recipe)).recipe
@@ -78,7 +76,7 @@ def test_every_field_of_a_recipe_crosses_the_wire() -> None:
     assert set(wire.RECIPE_FIELDS) == set(api.Recipe.__dataclass_fields__)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(proposed=st.lists(candidates(), max_size=3))
 def test_proposals_keep_their_order(proposed: list[api.Candidate]) -> None:
     sent = wire.outcome_to_proto(api.Proposals(tuple(proposed)), 7).SerializeToString()
@@ -96,7 +94,7 @@ def test_waiting_and_the_end_of_the_search_are_told() -> None:
     assert (exhausted.WhichOneof("outcome"), exhausted.exhausted.reason) == ("exhausted", "no more")
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(proposed=st.lists(candidates(), max_size=3))
 def test_proposed_candidates_come_back_with_their_ids(proposed: list[api.Candidate]) -> None:
     event = pb.Event()
@@ -115,7 +113,6 @@ def test_rejections_and_starts_are_read() -> None:
     assert wire.event_from_proto(started) == api.TrialStarted("c2", "t1", 3)
 
 
-@settings(deadline=None)
 @given(metrics=METRICS, epoch=NUMBERS)
 def test_measurements_are_read_even_if_they_are_no_numbers(metrics: dict[str, float], epoch: float) -> None:
     event = wire.event_from_proto(pb.Event(measured=pb.Measured(trial="t1", epoch=epoch, metrics=metrics)))
@@ -124,7 +121,6 @@ def test_measurements_are_read_even_if_they_are_no_numbers(metrics: dict[str, fl
     assert equal(dict(event.metrics), metrics)
 
 
-@settings(deadline=None)
 @given(metrics=METRICS, number=st.integers(0, 99), will_retry=st.booleans())
 def test_the_end_of_a_trial_is_read_whatever_its_state(
     metrics: dict[str, float], number: int, will_retry: bool
@@ -151,7 +147,6 @@ def test_an_unknown_kind_of_event_is_none(content: bytes) -> None:
     assert wire.event_from_proto(pb.Event.FromString(content)) is None
 
 
-@settings(deadline=None)
 @given(verdict=st.sampled_from(api.Verdict), progress=st.none() | st.floats(), gain=st.none() | NUMBERS)
 def test_an_assessment_has_its_progress_within_0_to_1(
     verdict: api.Verdict, progress: float | None, gain: float | None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -38,7 +38,6 @@ def test_a_shift_by_nothing_is_the_identity(batch: Images, seed: int) -> None:
 
 
 @given(batch=images(), most=amounts, seed=seeds)
-@settings(deadline=None)
 def test_a_shifted_image_is_a_window_of_the_padded_one(batch: Images, most: int, seed: int) -> None:
     shifted = shift(batch.x, most, seeded(seed)).numpy()
     assert shifted.shape == tuple(batch.x.shape)

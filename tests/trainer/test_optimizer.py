@@ -15,7 +15,7 @@ from neunets_trainer.optimizer import Nesterov
     decay=st.sampled_from((0.0, 5e-4, 0.1)),
     rates=st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=5),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_steps_are_those_of_torch(seed: int, momentum: float, decay: float, rates: list[float]) -> None:
     draws = torch.Generator().manual_seed(seed)
     values = {"kernel": torch.randn(3, 2, 2, 2, generator=draws), "bias": torch.randn(3, generator=draws)}

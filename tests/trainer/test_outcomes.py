@@ -53,7 +53,7 @@ def test_seconds_of_earlier_attempts_count_for_the_deadline(data: Data) -> None:
     assert last.metrics["epochs"] == 2 / STEPS_AN_EPOCH
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(step_s=st.floats(0.02, 0.4), look_s=st.floats(0.0, 1e-3))
 def test_a_training_by_the_clock_ends_within_its_seconds(data: Data, step_s: float, look_s: float) -> None:
     _, last = train(Task(plain_network(), BY_CLOCK, 0, data), Clock(step_s, look_s))
@@ -82,7 +82,7 @@ def test_a_huge_learning_rate_ends_in_no_number(data: Data) -> None:
     assert last.error
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(exponent=st.floats(0.0, 38.0), epochs=st.sampled_from((1 / 6, 2 / 6, 3.0)), step_s=st.sampled_from((0.0, 2.0)))
 def test_what_succeeds_has_measured_numbers(data: Data, exponent: float, epochs: float, step_s: float) -> None:
     recipe = replace(RECIPE, epochs=epochs, learning_rate=10.0**exponent)

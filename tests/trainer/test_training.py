@@ -81,7 +81,7 @@ def test_each_epoch_has_every_row_once_in_an_order_of_its_own(data: Data) -> Non
     assert np.mean(first) == pytest.approx(np.mean(second), rel=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(stop=st.integers(1, STEPS - 1), precision=st.sampled_from(Precision), momentum=st.sampled_from((0.0, 0.9)))
 def test_a_resumed_training_has_the_curve_of_an_undisturbed_one(
     data: Data, stop: int, precision: Precision, momentum: float
@@ -119,7 +119,7 @@ def test_a_checkpoint_is_a_copy(data: Data) -> None:
     assert_same_weights(first.checkpoint.momentum, before.momentum)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(parts=st.integers(2, 20))
 def test_gradients_add_up_to_those_of_the_whole_batch(data: Data, parts: int) -> None:
     task = Task(plain_network(), SHAKEN, 5, data)
