@@ -67,5 +67,5 @@ def test_lines_tell_what_happened() -> None:
 )
 def test_the_table_shows_the_best_and_what_is_left(wall_s: float | None, trials: int | None, words: str) -> None:
     table = shown(wall_s, trials, terminal=True)
-    for part in ("best 0.7500", PARAMS, "succeeded", words):
+    for part in ("best 0.7500", PARAMS, "succeeded", words, "c2 was rejected: too large"):
         assert part in table

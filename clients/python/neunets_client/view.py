@@ -129,12 +129,19 @@ def follow(responses: Iterable[service_pb2.WatchRunResponse], console: Console) 
     if console.is_terminal:
         with Live(board, console=console, refresh_per_second=REFRESH_HZ):
             for response in responses:
-                board.take(response)
+                line = board.take(response)
+                is_in_table = response.event.search.WhichOneof("event") == "ended"
+                if line is not None and not is_in_table:
+                    _print(console, line)  # above the table
         return
     for response in responses:
         line = board.take(response)
         if line is not None:
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            _print(console, line)
+
+
+def _print(console: Console, line: str) -> None:
+    console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _name(state: service_pb2.RunState.ValueType) -> str:
