@@ -95,8 +95,11 @@ def undisturbed(connection: Connection, dataset: str) -> History:
     return history
 
 
-def disturbed(connection: Connection, dataset: str, target: str, after_s: float) -> tuple[History, list[str]]:
-    """A run whose `target` is killed after so many seconds; returns its history and what went wrong outside it."""
+def disturbed(connection: Connection, dataset: str, target: str, after_s: float) -> tuple[History, list[str]] | None:
+    """A run whose `target` is killed after so many seconds; returns its history and what went wrong outside it.
+
+    None: there was nothing to kill, or the run was over before.
+    """
     client = Client(connection)
     run = client.create(dataset, trials=TRIALS, seed=SEED)
     connection.take_up = run.name.removeprefix("runs/")
@@ -113,18 +116,17 @@ def disturbed(connection: Connection, dataset: str, target: str, after_s: float)
 
     timer = threading.Timer(after_s, kill)
     timer.start()
-    faults = []
     try:
         history = follow(client, run.name)
+        ended = time.monotonic()
     finally:
         timer.join()
-    alive_s = time.monotonic() - created
-    if "at" not in killed:
-        faults.append("there was nothing to kill")
-    elif target == "engine":
-        # Between the kill and the next engine nobody counts.
-        alive_s = killed["at"] - created
-    if history.run.wall_s < max(killed.get("used_s", 0.0), alive_s - CLOCK_TOLERANCE_S):
+    if killed.get("at", ended) >= ended:
+        return None
+    # Between the kill of an engine and the start of the next one nobody counts.
+    alive_s = (killed["at"] if target == "engine" else ended) - created
+    faults = []
+    if history.run.wall_s < max(killed["used_s"], alive_s - CLOCK_TOLERANCE_S):
         faults.append(f"{history.run.wall_s:.2f} s were counted, {alive_s:.2f} s were used before the end")
     return history, faults
 
@@ -170,17 +172,22 @@ def main() -> int:
                 undisturbed(connection, dataset)  # the first run also waits for the workers
                 expected = undisturbed(connection, dataset)
                 print(f"{target}: undisturbed {expected.seconds:.1f} s, {len(expected.candidates)} candidates")
-            for number in range(arguments.moments):
+            done = 0
+            while done < arguments.moments:
                 after_s = moments.uniform(0.0, expected.seconds)
                 with Connection(None, home) as connection:
                     try:
-                        history, faults = disturbed(connection, dataset, target, after_s)
-                        faults += faults_of(history, expected)
+                        answer = disturbed(connection, dataset, target, after_s)
+                        if answer is None:
+                            print(f"{target}: {after_s:.2f} s were too late, once more", flush=True)
+                            continue
+                        faults = answer[1] + faults_of(answer[0], expected)
                     except NeunetsError as error:
                         faults = [error.message]
+                done += 1
                 rows.append({"target": target, "after_s": round(after_s, 3), "faults": faults})
                 failed += bool(faults)
-                print(f"{target} {number + 1}/{arguments.moments} at {after_s:.2f} s: {faults or 'ok'}", flush=True)
+                print(f"{target} {done}/{arguments.moments} at {after_s:.2f} s: {faults or 'ok'}", flush=True)
     print(f"{len(rows) - failed} of {len(rows)} disturbed runs ended as the undisturbed one")
     if not arguments.no_report:
         print(report.write("crashes", [SEED], {"trials": TRIALS, "moments": rows, "failed": failed}))

@@ -74,7 +74,7 @@ class Synthesis:
         except (PluginFault, NotReady, StaleEpoch) as error:
             await self._pause(error.message)
         except NeunetsError as error:
-            await store.move(self._id, State.FAILED, error.message)
+            await self._leave(State.FAILED, error.message)
         finally:
             self._resources.scheduler.close(self._id)
             with contextlib.suppress(NeunetsError):
@@ -313,19 +313,24 @@ class Synthesis:
         if self._stopping():
             await self._drop()
         elif self._state() not in FINAL:
-            await self._resources.store.move(self._id, State.COMPLETED)
+            await self._leave(State.COMPLETED)
 
     async def _drop(self) -> None:
         """End a stopped run, with whatever still waits or trains."""
         self._resources.scheduler.drop_waiting(self._id)
         await self._resources.store.cancel(self._id, service_pb2.TRIAL_STATE_WAITING, service_pb2.TRIAL_STATE_RUNNING)
-        await self._resources.store.move(self._id, State.STOPPED, "stopped by its user")
+        await self._leave(State.STOPPED, "stopped by its user")
 
     async def _pause(self, why: str) -> None:
         if self._stopping(MODES.MODE_ABORT):
             await self._drop()
         elif self._state() not in FINAL:
-            await self._resources.store.move(self._id, State.PAUSED, why)
+            await self._leave(State.PAUSED, why)
+
+    async def _leave(self, target: State, reason: str = "") -> None:
+        """The last transition: whoever sees it also sees all the time that was used."""
+        await self._resources.clock.stop(self._id)
+        await self._resources.store.move(self._id, target, reason)
 
     def _nothing_trained(self) -> str:
         trials = [trial for trial in self._resources.store.trials(self._id) if trial.HasField("result")]

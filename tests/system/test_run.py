@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -85,6 +87,16 @@ def test_a_converged_search_ends_before_its_budget(client: Client, dataset: serv
     history = follow(client, client.create(dataset.name, synthesizer="content", trials=500).name)
     assert history.state == "COMPLETED"
     assert history.run.trials_ended < 10
+
+
+def test_the_time_used_is_final_when_the_run_is(client: Client, dataset: service_pb2.Dataset) -> None:
+    begin = time.monotonic()
+    name = client.create(dataset.name, synthesizer="good", trials=2).name
+    *_, last = client.watch(name)
+    seen_s = time.monotonic() - begin
+    assert 0.0 < last.run.wall_s <= seen_s
+    follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    assert client.get(name).wall_s == last.run.wall_s  # it does not grow while another run goes on
 
 
 def test_a_search_without_verdicts_goes_on(client: Client, dataset: service_pb2.Dataset) -> None:
