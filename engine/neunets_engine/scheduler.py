@@ -13,7 +13,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.store import WORKER_LOST, Store
+from neunets_engine.store import WORKER_LOST, Store, is_current
 
 __all__ = ["LEASE_S", "Lease", "Scheduler", "Totals"]
 
@@ -92,7 +92,7 @@ class Scheduler:
         held = self._leases.get(worker)
         if held is not None and held.order != worker_pb2.ORDER_ABORT:
             record = self._store.trial(held.run_id, held.trial)
-            if _is_of(held, record):
+            if is_current(record, held.attempt):
                 self._leases[worker] = replace(held, seen=self._monotonic())
                 return record
         self._leases.pop(worker, None)
@@ -161,7 +161,7 @@ class Scheduler:
         if lease is None:
             return
         record = self._store.trial(lease.run_id, lease.trial)
-        if _is_of(lease, record):
+        if is_current(record, lease.attempt):
             await self._lose(lease.run_id, record, why)
         self._leases.pop(worker, None)
         self._notify(lease.run_id)
@@ -204,8 +204,3 @@ class Scheduler:
         changed = self._changed.get(run_id)
         if changed is not None:
             changed.set()
-
-
-def _is_of(lease: Lease, record: store_pb2.TrialRecord) -> bool:
-    """Whether the lease is the trial's current attempt."""
-    return record.attempt == lease.attempt and record.state == service_pb2.TRIAL_STATE_RUNNING

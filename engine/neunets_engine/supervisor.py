@@ -112,6 +112,7 @@ class Supervisor:
     async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run has ended; NotFound if its synthesizer is not installed any more."""
         self.plugin(self._resources.store.run(run_id).run.spec.synthesizer)
+        await self._settle(run_id)
         record = await self._resources.store.request_stop(run_id, mode)
         if run_id in self._runs:
             self._runs[run_id][0].wake()
@@ -121,6 +122,7 @@ class Supervisor:
 
     async def resume_run(self, run_id: str) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run is neither paused nor left by an engine; NotFound as `stop_run`."""
+        await self._settle(run_id)
         record = self._resources.store.run(run_id)
         if run_id in self._runs:
             return record
@@ -130,6 +132,11 @@ class Supervisor:
         plugin.pardon()
         self.start(run_id, interrupted=False)
         return record
+
+    async def _settle(self, run_id: str) -> None:
+        """Wait for the task of a run that it has left already: nobody else may drive the run before."""
+        if run_id in self._runs and State(self._resources.store.run(run_id).run.state) not in ACTIVE:
+            await asyncio.wait([self._runs[run_id][1]])
 
     async def close(self) -> None:
         """Leave every run where it is: the next engine takes it up."""

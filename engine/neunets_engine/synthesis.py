@@ -329,6 +329,7 @@ class Synthesis:
 
     async def _leave(self, target: State, reason: str = "") -> None:
         """The last transition: whoever sees it also sees all the time that was used."""
+        self._resources.scheduler.close(self._id)  # a trial handed out now would ask for the time
         await self._resources.clock.stop(self._id)
         await self._resources.store.move(self._id, target, reason)
 

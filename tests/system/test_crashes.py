@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 from collections import Counter
@@ -142,6 +143,12 @@ def test_a_run_whose_synthesizer_is_gone_is_paused_until_it_is_back(tmp_path: Pa
         client = Client(connection)
         client.resume(name)
         assert follow(client, name).state == "COMPLETED"
+
+
+def test_the_sockets_of_plugins_are_in_a_private_folder(tmp_path: Path) -> None:
+    with engine(tmp_path / "home") as connection:
+        assert Client(connection).synthesizers()
+        assert stat.S_IMODE((tmp_path / "home" / "plugins").stat().st_mode) == 0o700
 
 
 def test_two_engines_do_not_share_a_folder(tmp_path: Path) -> None:

@@ -133,6 +133,11 @@ def test_a_plugin_that_always_fails_pauses_the_run_and_may_be_tried_again(
         client.create(dataset.name, synthesizer="raising", trials=2)
     client.resume(name)  # out of quarantine: it may have been mended
     assert follow(client, name).state == "PAUSED"
+    client.resume(name)  # at once after the pause is seen
+    again = follow(client, name)
+    assert again.states()[-4:] == ["PROPOSING", "PAUSED"] * 2
+    client.stop(name, MODES.MODE_ABORT)
+    assert follow(client, name).state == "STOPPED"
 
 
 def test_a_plugin_that_repeats_itself_pauses_the_run(client: Client, dataset: service_pb2.Dataset) -> None:

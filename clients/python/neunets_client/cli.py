@@ -1,7 +1,4 @@
-"""The command line.
-
-Exit codes: 0 done; 1 the run failed or is paused; 2 refused input; 3 no engine answers; 130 interrupted, resumable.
-"""
+"""The command line; `CODES` has its exit codes."""
 
 from __future__ import annotations
 
@@ -46,12 +43,13 @@ REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, Un
 UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 # Between the end of a run and the end of the command: download, and the engine's own end.
 CLOSING_S: Final = 1.0
+# The second as the engine wants it; refused here in the words of the user's option.
 SHORTEST_BUDGET_S, SHORTEST_RUN_S = 10.0, 5.0
 # Run ids are there to be copied, on narrow terminals too.
 RUN_ID_WIDTH: Final = 22
 
 CODES: Final = (
-    "Exit codes: 0 done; 1 the run failed or is paused; 2 refused input; 3 no engine answers; 130 interrupted."
+    "Exit codes: 0 done; 1 run failed or paused; 2 refused input; 3 no engine answers; 130 interrupted, resumable."
 )
 
 app = typer.Typer(

@@ -139,7 +139,8 @@ class Plugin:
         return f"synthesizer {self.manifest.name} failed {FAULTS} times and is in quarantine; last: {last}"
 
     async def _launch(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self._folder.parent, self._folder):  # `parents` would make the first one open to others
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         token, registered = self._host.issue(self.manifest.name)
         environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | {
             "NEUNETS_HOST": self._endpoint,

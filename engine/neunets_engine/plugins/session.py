@@ -194,7 +194,7 @@ class PluginSession:
                         raise error
                 case CallInFlight() | NotReady() | Busy():
                     await asyncio.sleep(BACK_OFF_S)
-                case DeadlineExceeded() if is_optional:
+                case DeadlineExceeded() | PluginFault() if is_optional:
                     raise error
                 case DeadlineExceeded() if not late:
                     late, deadline_s = True, 2 * usual_deadline_s
@@ -202,8 +202,6 @@ class PluginSession:
                     self._plugin.fault(f"no answer within {deadline_s:g} s")
                     await self._plugin.end()
                     late, deadline_s = False, usual_deadline_s
-                case PluginFault() if is_optional:
-                    raise error
                 case PluginFault():
                     internal += 1
                     if internal >= INTERNAL_TRIES:

@@ -13,7 +13,7 @@ from neunets_engine.store import codec
 from neunets_engine.store.environment import Writer
 from neunets_engine.store.keys import numbered
 
-__all__ = ["WORKER_LOST", "cancel", "has_result", "keep_model", "lease", "release", "report"]
+__all__ = ["WORKER_LOST", "cancel", "has_result", "is_current", "keep_model", "lease", "release", "report"]
 
 # Code of a loss that counts against the network: its worker ended, not the engine.
 WORKER_LOST: Final = "WORKER_LOST"
@@ -52,7 +52,7 @@ def report(
     A step that an earlier attempt has measured already is kept once: the curve is the same.
     """
     trial = codec.get_trial(writer, run_id, measured.trial)
-    if not _is_current(trial, attempt):
+    if not is_current(trial, attempt):
         return False
     trial.device_s = max(trial.device_s, news.device_s)
     if news.HasField("checkpoint"):
@@ -71,7 +71,7 @@ def report(
 def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthesizer_pb2.TrialEnded) -> bool:
     """End an attempt: for good, or (`ended.will_retry`) the trial waits again. False: not the current attempt."""
     found = codec.get_trial(writer, run_id, trial)
-    if not _is_current(found, attempt):
+    if not is_current(found, attempt):
         return False
     record = codec.get_run(writer, run_id)
     record.run.trials_running -= 1
@@ -136,7 +136,8 @@ def has_result(trial: store_pb2.TrialRecord) -> bool:
     return trial.result.state in (ends.STATE_SUCCEEDED, ends.STATE_STOPPED)
 
 
-def _is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
+def is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
+    """Whether the attempt is the one that trains: all others are fenced off."""
     return trial.attempt == attempt and trial.state == service_pb2.TRIAL_STATE_RUNNING
 
 
