@@ -10,9 +10,12 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the limit on memory is not kept")
 
+# By a signal: to the engine that is a lost worker, not a result of the network.
+KILLED = "killed"
+
 
 def train_within(channels: int, size: int, room_bytes: int) -> str:
-    """Outcome and error of a training in a process that may grow by `room_bytes` alone."""
+    """Outcome and error of a training in a process that may grow by `room_bytes` alone, or `KILLED`."""
     program = """
         import resource, sys
         from pathlib import Path
@@ -45,7 +48,8 @@ def train_within(channels: int, size: int, room_bytes: int) -> str:
         print(warm.outcome.name, last.outcome.name, last.error)
     """
     command = [sys.executable, "-c", textwrap.dedent(program), *map(str, (channels, size, room_bytes))]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    ended = subprocess.run(command, check=False, capture_output=True, text=True)
+    return KILLED if ended.returncode < 0 else ended.stdout + ended.stderr
 
 
 def test_memory_that_runs_out_is_an_outcome() -> None:
@@ -54,6 +58,6 @@ def test_memory_that_runs_out_is_an_outcome() -> None:
 
 
 def test_kernels_without_memory_are_no_failure_of_the_network() -> None:
-    # Values fit, new kernels of oneDNN do not. With no room at all oneDNN ends the process: that is a lost worker.
+    # Values fit, new kernels of oneDNN do not. It says so, or, where it has no room to say it, ends the process.
     answer = train_within(16, 8, 1 << 20)
-    assert answer.startswith(("SUCCEEDED OUT_OF_MEMORY ", "SUCCEEDED SUCCEEDED "))  # the latter: no kernels are made
+    assert answer == KILLED or answer.startswith(("SUCCEEDED OUT_OF_MEMORY ", "SUCCEEDED SUCCEEDED "))
