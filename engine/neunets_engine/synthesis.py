@@ -249,7 +249,7 @@ class Synthesis:
         if not self._stopping():
             await self._move(State.FINALIZING)
         record = self._record()
-        if not record.run.best_trial and not record.final_trial:
+        if not record.run.best_trial and not record.final_trials:
             if self._stopping():
                 return
             raise NeunetsError(self._nothing_trained())
@@ -263,11 +263,11 @@ class Synthesis:
     async def _final(self) -> store_pb2.TrialRecord:
         """The final trial, once it has ended: planned where there is none, or in place of one that failed."""
         store, record = self._resources.store, self._record()
-        before = store.trial(self._id, record.final_trial) if record.final_trial else None
+        before = store.trial(self._id, record.final_trials[-1]) if record.final_trials else None
         if before is None or (before.state == service_pb2.TRIAL_STATE_ENDED and not has_result(before)):
             trains = before is None and not self._stopping()
             await store.plan_final(self._id, self._final_trial(record, trains))
-        final = self._record().final_trial
+        final = self._record().final_trials[-1]
         if store.trial(self._id, final).state == service_pb2.TRIAL_STATE_WAITING:
             await self._resources.scheduler.add(self._id, final)
         await self._await_final(final)

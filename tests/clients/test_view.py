@@ -38,7 +38,7 @@ def responses(wall_s: float | None, trials: int | None) -> list[service_pb2.Watc
     over = service_pb2.StateChanged(to=service_pb2.RUN_STATE_FAILED, reason="nothing left")
     best = service_pb2.Run()
     best.CopyFrom(run)
-    best.best_valid_accuracy, best.best_trial, best.trials_ended = 0.75, "t1", 1
+    best.best_metric, best.best_trial, best.trials_ended = 0.75, "t1", 1
     return [
         service_pb2.WatchRunResponse(run=run),  # a heartbeat
         *(service_pb2.WatchRunResponse(event=event, run=best) for event in events),

@@ -112,7 +112,7 @@ def test_a_final_training_that_diverges_leaves_what_the_search_found(client: Cli
     states = {end.trial: end.state for end in history.ends()}
     assert states[finals[0].trial] == synthesizer_pb2.TrialEnded.STATE_INFEASIBLE
     assert history.run.model.endswith(finals[1].trial)
-    assert client.model(history.run.model).figures["valid_accuracy"] == history.run.best_valid_accuracy
+    assert client.model(history.run.model).figures["valid_accuracy"] == history.run.best_metric
 
 
 def test_a_plugin_that_dies_is_started_again(client: Client, dataset: service_pb2.Dataset) -> None:

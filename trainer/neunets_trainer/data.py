@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,16 @@ class Split:
 
     def __len__(self) -> int:
         return len(self.y)
+
+    def take(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Examples (n, ...) and labels (n,) of `rows` (n,) int64, in that order, on the device."""
+        return self.x[rows], self.y[rows]
+
+    def blocks(self, rows: int, end: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+        """All examples and labels before `end`, in order, `rows` at a time."""
+        end = len(self) if end is None else min(end, len(self))
+        for begin in range(0, end, rows):
+            yield self.x[begin : min(begin + rows, end)], self.y[begin : min(begin + rows, end)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,10 +119,10 @@ def runs(server: Server = None, home: Home = None, as_json: Json = False) -> Non
     listed = []
     with Connection(server, home or default_home()) as connection:
         for run in Client(connection).runs():
-            best = f"{run.best_valid_accuracy:.4f}" if run.HasField("best_valid_accuracy") else ""
+            best = f"{run.best_metric:.4f}" if run.HasField("best_metric") else ""
             row = (run.name.removeprefix("runs/"), _state(run), run.spec.dataset[9:17], best)
             table.add_row(*row, str(run.trials_ended), f"{run.wall_s:.0f}")
-            listed.append({"run": row[0], "state": row[1], "best": run.best_valid_accuracy, "wall_s": run.wall_s})
+            listed.append({"run": row[0], "state": row[1], "best": run.best_metric, "wall_s": run.wall_s})
     _show(table, listed, as_json)
 
 

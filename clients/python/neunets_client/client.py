@@ -39,9 +39,10 @@ class Client:
     def register(self, source: str, seed: int) -> service_pb2.Dataset:
         request = service_pb2.RegisterDatasetRequest(source=source, seed=seed)
         with told():
-            return service_pb2_grpc.DatasetsStub(self._connection.channel).Register(
+            *_, last = service_pb2_grpc.DatasetsStub(self._connection.channel).Register(
                 request, timeout=REGISTER_DEADLINE_S
             )
+            return last.dataset
 
     def create(
         self,

@@ -96,7 +96,7 @@ class _Board:
     def head(self) -> str:
         run = self.run
         used = run.wall_s + (time.monotonic() - self.heard)
-        best = f"{run.best_valid_accuracy:.4f}" if run.HasField("best_valid_accuracy") else "none yet"
+        best = f"{run.best_metric:.4f}" if run.HasField("best_metric") else "none yet"
         words = [f"{run.name}", _name(run.state), f"best {best}"]
         if run.spec.HasField("wall_s"):
             left = max(0.0, run.spec.wall_s - used)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from neunets.errors import InvalidRequest
+from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.datasets import register
 from neunets_engine.store import Store
@@ -23,7 +24,9 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         self._store = store
         self._root = root
 
-    async def Register(self, request: service_pb2.RegisterDatasetRequest, context: Context) -> service_pb2.Dataset:
+    async def Register(
+        self, request: service_pb2.RegisterDatasetRequest, context: Context
+    ) -> AsyncIterator[service_pb2.RegisterDatasetResponse]:
         if not request.source:
             raise InvalidRequest("source", "name a folder, a file, or a built-in data set such as digits")
         dataset = await asyncio.to_thread(
@@ -35,7 +38,12 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
             root=self._root,
         )
         await self._store.put_dataset(dataset)
-        return dataset
+        yield service_pb2.RegisterDatasetResponse(dataset=dataset)
 
     async def Describe(self, request: service_pb2.DescribeDatasetRequest, context: Context) -> service_pb2.Dataset:
         return self._store.dataset(request.name)
+
+    async def Preview(
+        self, request: service_pb2.PreviewDatasetRequest, context: Context
+    ) -> service_pb2.PreviewDatasetResponse:
+        raise UnsupportedProblem("not yet")

@@ -273,11 +273,11 @@ class Store:
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
-            if record.final_trial:
-                before = codec.get_trial(writer, run_id, record.final_trial)
+            if record.final_trials:
+                before = codec.get_trial(writer, run_id, record.final_trials[-1])
                 if before.state != service_pb2.TRIAL_STATE_ENDED or trials.has_result(before):
                     return
-            record.final_trial = trial.trial
+            record.final_trials.append(trial.trial)
             record.trials += 1
             codec.put_trial(writer, trial)
             planned = service_pb2.FinalTraining(trial=trial.trial, of=trial.final_of, recipe=trial.recipe)

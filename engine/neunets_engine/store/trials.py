@@ -149,11 +149,11 @@ def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
     run.trials_ended += 1
     if has_result(trial):
         accuracy = result.metrics["valid_accuracy"] if "valid_accuracy" in result.metrics else float("nan")
-        better = not run.HasField("best_valid_accuracy") or accuracy > run.best_valid_accuracy
+        better = not run.HasField("best_metric") or accuracy > run.best_metric
         # Trials end in any order: of equals, the one that was proposed first.
-        tie = run.best_valid_accuracy == accuracy and trial.trial < run.best_trial
+        tie = run.best_metric == accuracy and trial.trial < run.best_trial
         if accuracy == accuracy and (better or tie) and "weights" in result.artifacts:
-            run.best_valid_accuracy = accuracy
+            run.best_metric = accuracy
             run.best_trial = trial.trial
     else:
         run.trials_failed += 1

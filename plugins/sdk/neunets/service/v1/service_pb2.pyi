@@ -94,14 +94,19 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
     VALID_FRACTION_FIELD_NUMBER: builtins.int
     TEST_FRACTION_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
+    IMAGE_SIZE_FIELD_NUMBER: builtins.int
     source: builtins.str
-    """A path on the engine's machine, or the name of a built-in data set ("digits")."""
+    """A path on the engine's machine, or the name of a built-in data set ("digits"), or NAME:FOLDER for a data set of
+    torchvision that is already on disk ("cifar10:~/data").
+    """
     valid_fraction: builtins.float
     """Of the training examples; unset: 0.1, at least one example a class."""
     test_fraction: builtins.float
     """Only where the source has no test set; unset: 0.15."""
     seed: builtins.int
     """Of the splits."""
+    image_size: builtins.int
+    """Height and width of all images, 1..1024; unset: chosen from the sizes of the images."""
     def __init__(
         self,
         *,
@@ -109,15 +114,97 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
         valid_fraction: builtins.float | None = ...,
         test_fraction: builtins.float | None = ...,
         seed: builtins.int = ...,
+        image_size: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "seed", b"seed", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_image_size", b"_image_size", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_size", b"image_size", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_image_size", b"_image_size", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_size", b"image_size", "seed", b"seed", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_size", b"_image_size"]) -> typing.Literal["image_size"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_test_fraction", b"_test_fraction"]) -> typing.Literal["test_fraction"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_valid_fraction", b"_valid_fraction"]) -> typing.Literal["valid_fraction"] | None: ...
 
 global___RegisterDatasetRequest = RegisterDatasetRequest
+
+@typing.final
+class RegisterDatasetResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PROGRESS_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    @property
+    def progress(self) -> global___ReadProgress: ...
+    @property
+    def dataset(self) -> global___Dataset: ...
+    def __init__(
+        self,
+        *,
+        progress: global___ReadProgress | None = ...,
+        dataset: global___Dataset | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["dataset", b"dataset", "progress", b"progress", "state", b"state"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "progress", b"progress", "state", b"state"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["state", b"state"]) -> typing.Literal["progress", "dataset"] | None: ...
+
+global___RegisterDatasetResponse = RegisterDatasetResponse
+
+@typing.final
+class ReadProgress(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STAGE_FIELD_NUMBER: builtins.int
+    DONE_FIELD_NUMBER: builtins.int
+    TOTAL_FIELD_NUMBER: builtins.int
+    stage: builtins.str
+    """"decoding", "copying", "hashing", ..."""
+    done: builtins.int
+    total: builtins.int
+    """0: not known."""
+    def __init__(
+        self,
+        *,
+        stage: builtins.str = ...,
+        done: builtins.int = ...,
+        total: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["done", b"done", "stage", b"stage", "total", b"total"]) -> None: ...
+
+global___ReadProgress = ReadProgress
+
+@typing.final
+class PreviewDatasetRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    IMAGES_A_CLASS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    images_a_class: builtins.int
+    """At most 32; 0: 8."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        images_a_class: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["images_a_class", b"images_a_class", "name", b"name"]) -> None: ...
+
+global___PreviewDatasetRequest = PreviewDatasetRequest
+
+@typing.final
+class PreviewDatasetResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PNG_FIELD_NUMBER: builtins.int
+    png: builtins.bytes
+    def __init__(
+        self,
+        *,
+        png: builtins.bytes = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["png", b"png"]) -> None: ...
+
+global___PreviewDatasetResponse = PreviewDatasetResponse
 
 @typing.final
 class DescribeDatasetRequest(google.protobuf.message.Message):
@@ -138,6 +225,22 @@ global___DescribeDatasetRequest = DescribeDatasetRequest
 class Dataset(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    @typing.final
+    class MetaFeaturesEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     NAME_FIELD_NUMBER: builtins.int
     SOURCE_FIELD_NUMBER: builtins.int
     TASK_FIELD_NUMBER: builtins.int
@@ -150,6 +253,10 @@ class Dataset(google.protobuf.message.Message):
     CLASS_ROWS_FIELD_NUMBER: builtins.int
     SHA256_FIELD_NUMBER: builtins.int
     WARNINGS_FIELD_NUMBER: builtins.int
+    META_FEATURES_FIELD_NUMBER: builtins.int
+    DUPLICATES_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    MIRROR_KEEPS_CLASS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"datasets/SHA256"."""
     source: builtins.str
@@ -160,6 +267,12 @@ class Dataset(google.protobuf.message.Message):
     test_held_out: builtins.bool
     """The source had no test set: one was held out of it."""
     sha256: builtins.str
+    duplicates: builtins.int
+    """Test examples that are training examples, too."""
+    bytes: builtins.int
+    """As stored: what training reads."""
+    mirror_keeps_class: builtins.bool
+    """Whether an image and its left-right mirror are of one class, once that was measured."""
     @property
     def input(self) -> neunets.graph.v1.graph_pb2.Input: ...
     @property
@@ -170,6 +283,10 @@ class Dataset(google.protobuf.message.Message):
 
     @property
     def warnings(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def meta_features(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """What synthesizers see, too: "imbalance", "channel_std/0", "width/min", "width/median", "width/max", ..."""
+
     def __init__(
         self,
         *,
@@ -185,15 +302,39 @@ class Dataset(google.protobuf.message.Message):
         class_rows: collections.abc.Iterable[builtins.int] | None = ...,
         sha256: builtins.str = ...,
         warnings: collections.abc.Iterable[builtins.str] | None = ...,
+        meta_features: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        duplicates: builtins.int = ...,
+        bytes: builtins.int = ...,
+        mirror_keeps_class: builtins.bool | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["input", b"input"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["class_rows", b"class_rows", "classes", b"classes", "input", b"input", "name", b"name", "sha256", b"sha256", "source", b"source", "task", b"task", "test_held_out", b"test_held_out", "test_rows", b"test_rows", "train_rows", b"train_rows", "valid_rows", b"valid_rows", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "input", b"input", "mirror_keeps_class", b"mirror_keeps_class"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "bytes", b"bytes", "class_rows", b"class_rows", "classes", b"classes", "duplicates", b"duplicates", "input", b"input", "meta_features", b"meta_features", "mirror_keeps_class", b"mirror_keeps_class", "name", b"name", "sha256", b"sha256", "source", b"source", "task", b"task", "test_held_out", b"test_held_out", "test_rows", b"test_rows", "train_rows", b"train_rows", "valid_rows", b"valid_rows", "warnings", b"warnings"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class"]) -> typing.Literal["mirror_keeps_class"] | None: ...
 
 global___Dataset = Dataset
 
 @typing.final
 class RunSpec(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Mirror:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _MirrorEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[RunSpec._Mirror.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        MIRROR_UNSPECIFIED: RunSpec._Mirror.ValueType  # 0
+        """Measured on the training data, unless that was done before."""
+        MIRROR_YES: RunSpec._Mirror.ValueType  # 1
+        """Mirrored images keep their class."""
+        MIRROR_NO: RunSpec._Mirror.ValueType  # 2
+
+    class Mirror(_Mirror, metaclass=_MirrorEnumTypeWrapper): ...
+    MIRROR_UNSPECIFIED: RunSpec.Mirror.ValueType  # 0
+    """Measured on the training data, unless that was done before."""
+    MIRROR_YES: RunSpec.Mirror.ValueType  # 1
+    """Mirrored images keep their class."""
+    MIRROR_NO: RunSpec.Mirror.ValueType  # 2
 
     DATASET_FIELD_NUMBER: builtins.int
     SYNTHESIZER_FIELD_NUMBER: builtins.int
@@ -202,6 +343,9 @@ class RunSpec(google.protobuf.message.Message):
     TRIALS_FIELD_NUMBER: builtins.int
     MAX_PARAMS_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
+    MIRROR_FIELD_NUMBER: builtins.int
+    TRAIN_ON_VALIDATION_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
     dataset: builtins.str
     """"datasets/SHA256"."""
     synthesizer: builtins.str
@@ -212,6 +356,11 @@ class RunSpec(google.protobuf.message.Message):
     max_params: builtins.int
     """A hard bound on the parameters of every network that is trained."""
     seed: builtins.int
+    mirror: global___RunSpec.Mirror.ValueType
+    train_on_validation: builtins.bool
+    """Train the final network on the validation rows, too."""
+    metric: builtins.str
+    """What the best network is best in: "valid_accuracy" (default), "valid_balanced_accuracy", "valid_macro_f1"."""
     @property
     def settings(self) -> google.protobuf.struct_pb2.Struct:
         """Checked against the synthesizer's schema."""
@@ -226,9 +375,12 @@ class RunSpec(google.protobuf.message.Message):
         trials: builtins.int | None = ...,
         max_params: builtins.int | None = ...,
         seed: builtins.int = ...,
+        mirror: global___RunSpec.Mirror.ValueType = ...,
+        train_on_validation: builtins.bool = ...,
+        metric: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_max_params", b"_max_params", "_trials", b"_trials", "_wall_s", b"_wall_s", "max_params", b"max_params", "settings", b"settings", "trials", b"trials", "wall_s", b"wall_s"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_max_params", b"_max_params", "_trials", b"_trials", "_wall_s", b"_wall_s", "dataset", b"dataset", "max_params", b"max_params", "seed", b"seed", "settings", b"settings", "synthesizer", b"synthesizer", "trials", b"trials", "wall_s", b"wall_s"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_max_params", b"_max_params", "_trials", b"_trials", "_wall_s", b"_wall_s", "dataset", b"dataset", "max_params", b"max_params", "metric", b"metric", "mirror", b"mirror", "seed", b"seed", "settings", b"settings", "synthesizer", b"synthesizer", "train_on_validation", b"train_on_validation", "trials", b"trials", "wall_s", b"wall_s"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_max_params", b"_max_params"]) -> typing.Literal["max_params"] | None: ...
     @typing.overload
@@ -280,7 +432,7 @@ class Run(google.protobuf.message.Message):
     TRIALS_FAILED_FIELD_NUMBER: builtins.int
     TRIALS_RUNNING_FIELD_NUMBER: builtins.int
     REJECTED_FIELD_NUMBER: builtins.int
-    BEST_VALID_ACCURACY_FIELD_NUMBER: builtins.int
+    BEST_METRIC_FIELD_NUMBER: builtins.int
     BEST_TRIAL_FIELD_NUMBER: builtins.int
     MODEL_FIELD_NUMBER: builtins.int
     SEQ_FIELD_NUMBER: builtins.int
@@ -298,8 +450,8 @@ class Run(google.protobuf.message.Message):
     trials_failed: builtins.int
     trials_running: builtins.int
     rejected: builtins.int
-    best_valid_accuracy: builtins.float
-    """Of the best trial so far; unset before the first result."""
+    best_metric: builtins.float
+    """Of the best trial so far, in the run's metric; unset before the first result."""
     best_trial: builtins.str
     model: builtins.str
     """"runs/ID/models/TRIAL", once exported."""
@@ -329,15 +481,15 @@ class Run(google.protobuf.message.Message):
         trials_failed: builtins.int = ...,
         trials_running: builtins.int = ...,
         rejected: builtins.int = ...,
-        best_valid_accuracy: builtins.float | None = ...,
+        best_metric: builtins.float | None = ...,
         best_trial: builtins.str = ...,
         model: builtins.str = ...,
         seq: builtins.int = ...,
         peak_bytes: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_best_valid_accuracy", b"_best_valid_accuracy", "best_valid_accuracy", b"best_valid_accuracy", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_best_valid_accuracy", b"_best_valid_accuracy", "best_trial", b"best_trial", "best_valid_accuracy", b"best_valid_accuracy", "create_time", b"create_time", "end_time", b"end_time", "etag", b"etag", "model", b"model", "name", b"name", "peak_bytes", b"peak_bytes", "reason", b"reason", "rejected", b"rejected", "seq", b"seq", "spec", b"spec", "state", b"state", "task", b"task", "trials_ended", b"trials_ended", "trials_failed", b"trials_failed", "trials_running", b"trials_running", "wall_s", b"wall_s"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["_best_valid_accuracy", b"_best_valid_accuracy"]) -> typing.Literal["best_valid_accuracy"] | None: ...
+    def HasField(self, field_name: typing.Literal["_best_metric", b"_best_metric", "best_metric", b"best_metric", "create_time", b"create_time", "end_time", b"end_time", "spec", b"spec"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_best_metric", b"_best_metric", "best_metric", b"best_metric", "best_trial", b"best_trial", "create_time", b"create_time", "end_time", b"end_time", "etag", b"etag", "model", b"model", "name", b"name", "peak_bytes", b"peak_bytes", "reason", b"reason", "rejected", b"rejected", "seq", b"seq", "spec", b"spec", "state", b"state", "task", b"task", "trials_ended", b"trials_ended", "trials_failed", b"trials_failed", "trials_running", b"trials_running", "wall_s", b"wall_s"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_best_metric", b"_best_metric"]) -> typing.Literal["best_metric"] | None: ...
 
 global___Run = Run
 
@@ -677,6 +829,7 @@ class Model(google.protobuf.message.Message):
     FINAL_FIELD_NUMBER: builtins.int
     ARTIFACTS_FIELD_NUMBER: builtins.int
     FIGURES_FIELD_NUMBER: builtins.int
+    VARIANTS_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"runs/ID/models/TRIAL"."""
     trial: builtins.str
@@ -699,6 +852,10 @@ class Model(google.protobuf.message.Message):
     def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """"valid_accuracy", "test_accuracy", "latency_ms", "model_bytes", ...: of the exported file."""
 
+    @property
+    def variants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Variant]:
+        """Other formats that were asked for, refused ones too."""
+
     def __init__(
         self,
         *,
@@ -715,9 +872,10 @@ class Model(google.protobuf.message.Message):
         final: builtins.bool = ...,
         artifacts: collections.abc.Iterable[global___Artifact] | None = ...,
         figures: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        variants: collections.abc.Iterable[global___Variant] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["graph", b"graph", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "flops", b"flops", "graph", b"graph", "name", b"name", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "flops", b"flops", "graph", b"graph", "name", b"name", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
 
 global___Model = Model
 
@@ -833,14 +991,41 @@ global___ModelMetricsResponse = ModelMetricsResponse
 class ExportModelRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
+    class _Format:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _FormatEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[ExportModelRequest._Format.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        FORMAT_UNSPECIFIED: ExportModelRequest._Format.ValueType  # 0
+        FORMAT_INT8: ExportModelRequest._Format.ValueType  # 1
+        """8-bit integers inside, by calibration on training images."""
+        FORMAT_FLOAT16: ExportModelRequest._Format.ValueType  # 2
+
+    class Format(_Format, metaclass=_FormatEnumTypeWrapper): ...
+    FORMAT_UNSPECIFIED: ExportModelRequest.Format.ValueType  # 0
+    FORMAT_INT8: ExportModelRequest.Format.ValueType  # 1
+    """8-bit integers inside, by calibration on training images."""
+    FORMAT_FLOAT16: ExportModelRequest.Format.ValueType  # 2
+
     NAME_FIELD_NUMBER: builtins.int
+    FORMATS_FIELD_NUMBER: builtins.int
+    MAX_ACCURACY_DROP_FIELD_NUMBER: builtins.int
     name: builtins.str
+    max_accuracy_drop: builtins.float
+    """A format whose test accuracy is lower by more than this is refused as worse. Unset: 0.005."""
+    @property
+    def formats(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___ExportModelRequest.Format.ValueType]: ...
     def __init__(
         self,
         *,
         name: builtins.str = ...,
+        formats: collections.abc.Iterable[global___ExportModelRequest.Format.ValueType] | None = ...,
+        max_accuracy_drop: builtins.float | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_max_accuracy_drop", b"_max_accuracy_drop", "max_accuracy_drop", b"max_accuracy_drop"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_max_accuracy_drop", b"_max_accuracy_drop", "formats", b"formats", "max_accuracy_drop", b"max_accuracy_drop", "name", b"name"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_max_accuracy_drop", b"_max_accuracy_drop"]) -> typing.Literal["max_accuracy_drop"] | None: ...
 
 global___ExportModelRequest = ExportModelRequest
 
@@ -849,17 +1034,63 @@ class ExportModelResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: builtins.int
+    VARIANTS_FIELD_NUMBER: builtins.int
     @property
     def model(self) -> global___Model: ...
+    @property
+    def variants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Variant]:
+        """In the order of the request."""
+
     def __init__(
         self,
         *,
         model: global___Model | None = ...,
+        variants: collections.abc.Iterable[global___Variant] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["model", b"model"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["model", b"model"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["model", b"model", "variants", b"variants"]) -> None: ...
 
 global___ExportModelResponse = ExportModelResponse
+
+@typing.final
+class Variant(google.protobuf.message.Message):
+    """The model in another number format. Its file is an artifact of the model unless it was refused."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: builtins.int
+    FILE_FIELD_NUMBER: builtins.int
+    ACCURACY_FIELD_NUMBER: builtins.int
+    FLOAT32_ACCURACY_FIELD_NUMBER: builtins.int
+    BYTES_FIELD_NUMBER: builtins.int
+    LATENCY_MS_FIELD_NUMBER: builtins.int
+    REFUSED_FIELD_NUMBER: builtins.int
+    format: global___ExportModelRequest.Format.ValueType
+    file: builtins.str
+    """"model.int8.onnx"; empty: refused."""
+    accuracy: builtins.float
+    """On the test set."""
+    float32_accuracy: builtins.float
+    """Of the float32 file, in the same measurement."""
+    bytes: builtins.int
+    latency_ms: builtins.float
+    """For one example, on one thread."""
+    refused: builtins.str
+    """Why it was refused; empty: it was not."""
+    def __init__(
+        self,
+        *,
+        format: global___ExportModelRequest.Format.ValueType = ...,
+        file: builtins.str = ...,
+        accuracy: builtins.float = ...,
+        float32_accuracy: builtins.float = ...,
+        bytes: builtins.int = ...,
+        latency_ms: builtins.float = ...,
+        refused: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accuracy", b"accuracy", "bytes", b"bytes", "file", b"file", "float32_accuracy", b"float32_accuracy", "format", b"format", "latency_ms", b"latency_ms", "refused", b"refused"]) -> None: ...
+
+global___Variant = Variant
 
 @typing.final
 class DownloadRequest(google.protobuf.message.Message):

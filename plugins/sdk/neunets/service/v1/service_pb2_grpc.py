@@ -376,7 +376,8 @@ class ModelsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Export(self, request, context):
-        """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported.
+        """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
+        that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -688,15 +689,20 @@ class DatasetsStub(object):
         Args:
             channel: A grpc.Channel.
         """
-        self.Register = channel.unary_unary(
+        self.Register = channel.unary_stream(
                 '/neunets.service.v1.Datasets/Register',
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetRequest.SerializeToString,
-                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.Dataset.FromString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetResponse.FromString,
                 _registered_method=True)
         self.Describe = channel.unary_unary(
                 '/neunets.service.v1.Datasets/Describe',
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.DescribeDatasetRequest.SerializeToString,
                 response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.Preview = channel.unary_unary(
+                '/neunets.service.v1.Datasets/Preview',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetResponse.FromString,
                 _registered_method=True)
 
 
@@ -704,8 +710,8 @@ class DatasetsServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Register(self, request, context):
-        """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set.
-        Deadline: generous, large data take minutes.
+        """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set. Tells its progress
+        at least every second, and the data set last. Deadline: generous, large data take minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -717,18 +723,30 @@ class DatasetsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Preview(self, request, context):
+        """A contact sheet: training images of every class. UNIMPLEMENTED for data that are no images.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_DatasetsServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Register': grpc.unary_unary_rpc_method_handler(
+            'Register': grpc.unary_stream_rpc_method_handler(
                     servicer.Register,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetRequest.FromString,
-                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.Dataset.SerializeToString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetResponse.SerializeToString,
             ),
             'Describe': grpc.unary_unary_rpc_method_handler(
                     servicer.Describe,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.DescribeDatasetRequest.FromString,
                     response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.Dataset.SerializeToString,
+            ),
+            'Preview': grpc.unary_unary_rpc_method_handler(
+                    servicer.Preview,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -752,12 +770,12 @@ class Datasets(object):
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.unary_unary(
+        return grpc.experimental.unary_stream(
             request,
             target,
             '/neunets.service.v1.Datasets/Register',
             neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetRequest.SerializeToString,
-            neunets_dot_service_dot_v1_dot_service__pb2.Dataset.FromString,
+            neunets_dot_service_dot_v1_dot_service__pb2.RegisterDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -785,6 +803,33 @@ class Datasets(object):
             '/neunets.service.v1.Datasets/Describe',
             neunets_dot_service_dot_v1_dot_service__pb2.DescribeDatasetRequest.SerializeToString,
             neunets_dot_service_dot_v1_dot_service__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Datasets/Preview',
+            neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.PreviewDatasetResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -168,7 +168,9 @@ class ModelsStub:
         neunets.service.v1.service_pb2.ExportModelRequest,
         neunets.service.v1.service_pb2.ExportModelResponse,
     ]
-    """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported."""
+    """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
+    that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
+    """
 
     Download: grpc.UnaryStreamMultiCallable[
         neunets.service.v1.service_pb2.DownloadRequest,
@@ -197,7 +199,9 @@ class ModelsAsyncStub:
         neunets.service.v1.service_pb2.ExportModelRequest,
         neunets.service.v1.service_pb2.ExportModelResponse,
     ]
-    """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported."""
+    """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
+    that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
+    """
 
     Download: grpc.aio.UnaryStreamMultiCallable[
         neunets.service.v1.service_pb2.DownloadRequest,
@@ -234,7 +238,9 @@ class ModelsServicer(metaclass=abc.ABCMeta):
         request: neunets.service.v1.service_pb2.ExportModelRequest,
         context: _ServicerContext,
     ) -> typing.Union[neunets.service.v1.service_pb2.ExportModelResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.ExportModelResponse]]:
-        """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported."""
+        """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
+        that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
+        """
 
     @abc.abstractmethod
     def Download(
@@ -288,12 +294,12 @@ def add_SynthesizersServicer_to_server(servicer: SynthesizersServicer, server: t
 
 class DatasetsStub:
     def __init__(self, channel: typing.Union[grpc.Channel, grpc.aio.Channel]) -> None: ...
-    Register: grpc.UnaryUnaryMultiCallable[
+    Register: grpc.UnaryStreamMultiCallable[
         neunets.service.v1.service_pb2.RegisterDatasetRequest,
-        neunets.service.v1.service_pb2.Dataset,
+        neunets.service.v1.service_pb2.RegisterDatasetResponse,
     ]
-    """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set.
-    Deadline: generous, large data take minutes.
+    """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set. Tells its progress
+    at least every second, and the data set last. Deadline: generous, large data take minutes.
     """
 
     Describe: grpc.UnaryUnaryMultiCallable[
@@ -301,13 +307,19 @@ class DatasetsStub:
         neunets.service.v1.service_pb2.Dataset,
     ]
 
-class DatasetsAsyncStub:
-    Register: grpc.aio.UnaryUnaryMultiCallable[
-        neunets.service.v1.service_pb2.RegisterDatasetRequest,
-        neunets.service.v1.service_pb2.Dataset,
+    Preview: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.PreviewDatasetRequest,
+        neunets.service.v1.service_pb2.PreviewDatasetResponse,
     ]
-    """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set.
-    Deadline: generous, large data take minutes.
+    """A contact sheet: training images of every class. UNIMPLEMENTED for data that are no images."""
+
+class DatasetsAsyncStub:
+    Register: grpc.aio.UnaryStreamMultiCallable[
+        neunets.service.v1.service_pb2.RegisterDatasetRequest,
+        neunets.service.v1.service_pb2.RegisterDatasetResponse,
+    ]
+    """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set. Tells its progress
+    at least every second, and the data set last. Deadline: generous, large data take minutes.
     """
 
     Describe: grpc.aio.UnaryUnaryMultiCallable[
@@ -315,15 +327,21 @@ class DatasetsAsyncStub:
         neunets.service.v1.service_pb2.Dataset,
     ]
 
+    Preview: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.PreviewDatasetRequest,
+        neunets.service.v1.service_pb2.PreviewDatasetResponse,
+    ]
+    """A contact sheet: training images of every class. UNIMPLEMENTED for data that are no images."""
+
 class DatasetsServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
     def Register(
         self,
         request: neunets.service.v1.service_pb2.RegisterDatasetRequest,
         context: _ServicerContext,
-    ) -> typing.Union[neunets.service.v1.service_pb2.Dataset, collections.abc.Awaitable[neunets.service.v1.service_pb2.Dataset]]:
-        """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set.
-        Deadline: generous, large data take minutes.
+    ) -> typing.Union[collections.abc.Iterator[neunets.service.v1.service_pb2.RegisterDatasetResponse], collections.abc.AsyncIterator[neunets.service.v1.service_pb2.RegisterDatasetResponse]]:
+        """Reads and checks the data, keeps a copy of the arrays; the same content gives the same data set. Tells its progress
+        at least every second, and the data set last. Deadline: generous, large data take minutes.
         """
 
     @abc.abstractmethod
@@ -332,5 +350,13 @@ class DatasetsServicer(metaclass=abc.ABCMeta):
         request: neunets.service.v1.service_pb2.DescribeDatasetRequest,
         context: _ServicerContext,
     ) -> typing.Union[neunets.service.v1.service_pb2.Dataset, collections.abc.Awaitable[neunets.service.v1.service_pb2.Dataset]]: ...
+
+    @abc.abstractmethod
+    def Preview(
+        self,
+        request: neunets.service.v1.service_pb2.PreviewDatasetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.PreviewDatasetResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.PreviewDatasetResponse]]:
+        """A contact sheet: training images of every class. UNIMPLEMENTED for data that are no images."""
 
 def add_DatasetsServicer_to_server(servicer: DatasetsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

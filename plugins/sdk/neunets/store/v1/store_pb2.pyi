@@ -28,7 +28,7 @@ class RunRecord(google.protobuf.message.Message):
     STOP_FIELD_NUMBER: builtins.int
     SEARCH_OVER_FIELD_NUMBER: builtins.int
     REJECTED_IN_A_ROW_FIELD_NUMBER: builtins.int
-    FINAL_TRIAL_FIELD_NUMBER: builtins.int
+    FINAL_TRIALS_FIELD_NUMBER: builtins.int
     search_seq: builtins.int
     """Last event of the plugin's own log."""
     proposed: builtins.int
@@ -44,11 +44,13 @@ class RunRecord(google.protobuf.message.Message):
     search_over: builtins.bool
     """The search is over: nothing is proposed any more."""
     rejected_in_a_row: builtins.int
-    final_trial: builtins.str
-    """Of the final training, once planned."""
     @property
     def run(self) -> neunets.service.v1.service_pb2.Run:
         """As clients see it."""
+
+    @property
+    def final_trials(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """The final trainings, once planned: of the best network's weights from the search, and of fresh ones."""
 
     def __init__(
         self,
@@ -62,10 +64,10 @@ class RunRecord(google.protobuf.message.Message):
         stop: neunets.service.v1.service_pb2.StopRunRequest.Mode.ValueType = ...,
         search_over: builtins.bool = ...,
         rejected_in_a_row: builtins.int = ...,
-        final_trial: builtins.str = ...,
+        final_trials: collections.abc.Iterable[builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["final_trial", b"final_trial", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
 
 global___RunRecord = RunRecord
 
@@ -110,6 +112,9 @@ class TrialRecord(google.protobuf.message.Message):
     ARTIFACTS_FIELD_NUMBER: builtins.int
     FIGURES_FIELD_NUMBER: builtins.int
     LOSSES_FIELD_NUMBER: builtins.int
+    CONTINUES_FIELD_NUMBER: builtins.int
+    THREADS_FIELD_NUMBER: builtins.int
+    VARIANTS_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -127,6 +132,10 @@ class TrialRecord(google.protobuf.message.Message):
     """The search trial that this final training repeats; empty for a search trial."""
     losses: builtins.int
     """Leases that ended with a lost worker."""
+    continues: builtins.bool
+    """A final training that begins with the incumbent's weights."""
+    threads: builtins.int
+    """Slots of this machine whose threads it uses; 0: one."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -143,6 +152,8 @@ class TrialRecord(google.protobuf.message.Message):
     def artifacts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.service.v1.service_pb2.Artifact]: ...
     @property
     def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
+    @property
+    def variants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.service.v1.service_pb2.Variant]: ...
     def __init__(
         self,
         *,
@@ -167,9 +178,12 @@ class TrialRecord(google.protobuf.message.Message):
         artifacts: collections.abc.Iterable[neunets.service.v1.service_pb2.Artifact] | None = ...,
         figures: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         losses: builtins.int = ...,
+        continues: builtins.bool = ...,
+        threads: builtins.int = ...,
+        variants: collections.abc.Iterable[neunets.service.v1.service_pb2.Variant] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "trial", b"trial", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

@@ -274,9 +274,14 @@ class Problem(google.protobuf.message.Message):
     CONSTRAINTS_FIELD_NUMBER: builtins.int
     ONNX_OPSET_FIELD_NUMBER: builtins.int
     ONNX_IR_MAX_FIELD_NUMBER: builtins.int
+    RECIPE_SCHEMA_JSON_FIELD_NUMBER: builtins.int
     task: builtins.str
     onnx_opset: builtins.int
     onnx_ir_max: builtins.int
+    recipe_schema_json: builtins.str
+    """JSON Schema 2020-12 of a candidate's recipe: every hyper-parameter with its range, the value that the engine takes
+    where a candidate leaves it open, and what it does. At most 64 KiB.
+    """
     @property
     def input(self) -> neunets.graph.v1.graph_pb2.Input:
         """The input every proposed graph must have."""
@@ -297,9 +302,10 @@ class Problem(google.protobuf.message.Message):
         constraints: collections.abc.Iterable[global___Constraint] | None = ...,
         onnx_opset: builtins.int = ...,
         onnx_ir_max: builtins.int = ...,
+        recipe_schema_json: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["dataset", b"dataset", "input", b"input"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["constraints", b"constraints", "dataset", b"dataset", "input", b"input", "objectives", b"objectives", "onnx_ir_max", b"onnx_ir_max", "onnx_opset", b"onnx_opset", "task", b"task"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["constraints", b"constraints", "dataset", b"dataset", "input", b"input", "objectives", b"objectives", "onnx_ir_max", b"onnx_ir_max", "onnx_opset", b"onnx_opset", "recipe_schema_json", b"recipe_schema_json", "task", b"task"]) -> None: ...
 
 global___Problem = Problem
 
@@ -328,12 +334,22 @@ class DatasetProfile(google.protobuf.message.Message):
     CLASSES_FIELD_NUMBER: builtins.int
     META_FEATURES_FIELD_NUMBER: builtins.int
     SHA256_FIELD_NUMBER: builtins.int
+    CLASS_ROWS_FIELD_NUMBER: builtins.int
+    MIRROR_KEEPS_CLASS_FIELD_NUMBER: builtins.int
     train_rows: builtins.int
     valid_rows: builtins.int
     classes: builtins.int
     sha256: builtins.str
+    mirror_keeps_class: builtins.bool
+    """Whether an image and its left-right mirror are of one class: measured, or said by the user. Unset: not known."""
     @property
-    def meta_features(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
+    def meta_features(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """"imbalance" (largest class / smallest), "channel_std/0", "width/median", ..."""
+
+    @property
+    def class_rows(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Training examples of each class."""
+
     def __init__(
         self,
         *,
@@ -342,8 +358,12 @@ class DatasetProfile(google.protobuf.message.Message):
         classes: builtins.int = ...,
         meta_features: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         sha256: builtins.str = ...,
+        class_rows: collections.abc.Iterable[builtins.int] | None = ...,
+        mirror_keeps_class: builtins.bool | None = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["classes", b"classes", "meta_features", b"meta_features", "sha256", b"sha256", "train_rows", b"train_rows", "valid_rows", b"valid_rows"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "mirror_keeps_class", b"mirror_keeps_class"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "class_rows", b"class_rows", "classes", b"classes", "meta_features", b"meta_features", "mirror_keeps_class", b"mirror_keeps_class", "sha256", b"sha256", "train_rows", b"train_rows", "valid_rows", b"valid_rows"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class"]) -> typing.Literal["mirror_keeps_class"] | None: ...
 
 global___DatasetProfile = DatasetProfile
 
@@ -685,6 +705,7 @@ class Recipe(google.protobuf.message.Message):
 
     EPOCHS_FIELD_NUMBER: builtins.int
     DEVICE_S_FIELD_NUMBER: builtins.int
+    STEPS_FIELD_NUMBER: builtins.int
     SCHEDULE_FIELD_NUMBER: builtins.int
     LEARNING_RATE_FIELD_NUMBER: builtins.int
     MOMENTUM_FIELD_NUMBER: builtins.int
@@ -695,8 +716,14 @@ class Recipe(google.protobuf.message.Message):
     SHIFT_FIELD_NUMBER: builtins.int
     MIRROR_FIELD_NUMBER: builtins.int
     RESUME_TRIAL_FIELD_NUMBER: builtins.int
+    CUTOUT_FIELD_NUMBER: builtins.int
+    AVERAGING_FIELD_NUMBER: builtins.int
+    NORM_MOMENTUM_FIELD_NUMBER: builtins.int
+    TEST_MIRROR_FIELD_NUMBER: builtins.int
+    CLASS_WEIGHTING_FIELD_NUMBER: builtins.int
     epochs: builtins.float
     device_s: builtins.float
+    steps: builtins.int
     schedule: global___Schedule.ValueType
     learning_rate: builtins.float
     momentum: builtins.float
@@ -708,14 +735,27 @@ class Recipe(google.protobuf.message.Message):
     shift: builtins.int
     """Largest random shift of an image in pixels."""
     mirror: builtins.bool
-    """Random left-right mirror; only where it does not change the class."""
+    """Random left-right mirror; refused where it changes the class."""
     resume_trial: builtins.str
     """Trial whose training is continued from its checkpoint."""
+    cutout: builtins.int
+    """Side of a square of each image, at a random place, that becomes the mean colour, in pixels; 0: none."""
+    averaging: builtins.float
+    """The weights that are evaluated and kept are the mean over about this last fraction of the steps so far; 0: the last."""
+    norm_momentum: builtins.float
+    """Share of a new batch in the running statistics of batch norm; 0: what each node says. In the first steps the
+    statistics are plain means, so that short trainings do not remember where they began.
+    """
+    test_mirror: builtins.bool
+    """Also at prediction: the mean of the logits of an image and of its mirror. Twice the latency."""
+    class_weighting: builtins.float
+    """Loss of an example by the frequency f of its class: f^-class_weighting, normalised. 0: all alike, 1: balanced."""
     def __init__(
         self,
         *,
         epochs: builtins.float = ...,
         device_s: builtins.float = ...,
+        steps: builtins.int = ...,
         schedule: global___Schedule.ValueType = ...,
         learning_rate: builtins.float | None = ...,
         momentum: builtins.float | None = ...,
@@ -726,11 +766,22 @@ class Recipe(google.protobuf.message.Message):
         shift: builtins.int | None = ...,
         mirror: builtins.bool | None = ...,
         resume_trial: builtins.str = ...,
+        cutout: builtins.int | None = ...,
+        averaging: builtins.float | None = ...,
+        norm_momentum: builtins.float | None = ...,
+        test_mirror: builtins.bool | None = ...,
+        class_weighting: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_shift", b"_shift", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "shift", b"shift", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_batch_size", b"_batch_size", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_shift", b"_shift", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "batch_size", b"batch_size", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "resume_trial", b"resume_trial", "schedule", b"schedule", "shift", b"shift", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "resume_trial", b"resume_trial", "schedule", b"schedule", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_averaging", b"_averaging"]) -> typing.Literal["averaging"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_batch_size", b"_batch_size"]) -> typing.Literal["batch_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_class_weighting", b"_class_weighting"]) -> typing.Literal["class_weighting"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_cutout", b"_cutout"]) -> typing.Literal["cutout"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_label_smoothing", b"_label_smoothing"]) -> typing.Literal["label_smoothing"] | None: ...
     @typing.overload
@@ -740,13 +791,17 @@ class Recipe(google.protobuf.message.Message):
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_momentum", b"_momentum"]) -> typing.Literal["momentum"] | None: ...
     @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_norm_momentum", b"_norm_momentum"]) -> typing.Literal["norm_momentum"] | None: ...
+    @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_shift", b"_shift"]) -> typing.Literal["shift"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_test_mirror", b"_test_mirror"]) -> typing.Literal["test_mirror"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_warmup", b"_warmup"]) -> typing.Literal["warmup"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_weight_decay", b"_weight_decay"]) -> typing.Literal["weight_decay"] | None: ...
     @typing.overload
-    def WhichOneof(self, oneof_group: typing.Literal["total", b"total"]) -> typing.Literal["epochs", "device_s"] | None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["total", b"total"]) -> typing.Literal["epochs", "device_s", "steps"] | None: ...
 
 global___Recipe = Recipe
 
@@ -1071,7 +1126,9 @@ class TrialEnded(google.protobuf.message.Message):
     will_retry: builtins.bool
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """"valid_accuracy", "valid_loss", "train_loss", "epochs", "images_per_s"; may hold NaN."""
+        """"valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
+        "images_per_s"; may hold NaN.
+        """
 
     @property
     def artifacts(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, global___ArtifactRef]: ...

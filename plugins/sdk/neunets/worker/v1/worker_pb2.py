@@ -27,7 +27,7 @@ from neunets.graph.v1 import graph_pb2 as neunets_dot_graph_dot_v1_dot_graph__pb
 from neunets.synthesizer.v1 import synthesizer_pb2 as neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eneunets/worker/v1/worker.proto\x12\x11neunets.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"m\n\x0cLeaseRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65vice_bytes\x18\x03 \x01(\x04\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\rLeaseResponse\x12#\n\x03job\x18\x01 \x01(\x0b\x32\x16.neunets.worker.v1.Job\":\n\x07\x44\x61taset\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\xbf\x03\n\x03Job\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12&\n\x05graph\x18\x04 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12+\n\x07\x64\x61taset\x18\x07 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\r\n\x05\x66inal\x18\t \x01(\x08\x12\x0f\n\x07threads\x18\n \x01(\r\x12\x12\n\ndeadline_s\x18\x0b \x01(\x01\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\naccumulate\x18\r \x01(\r\x12\x15\n\rdevice_s_used\x18\x0e \x01(\x01\x12\x36\n\tincumbent\x18\x0f \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\"Z\n\x10HeartbeatRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\"<\n\x11HeartbeatResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\x97\x02\n\rReportRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0c\n\x04step\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x01\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12>\n\x07metrics\x18\x07 \x03(\x0b\x32-.neunets.worker.v1.ReportRequest.MetricsEntry\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"9\n\x0eReportResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\xf3\x04\n\x0f\x43ompleteRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.neunets.worker.v1.CompleteRequest.Outcome\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.worker.v1.CompleteRequest.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.worker.v1.CompleteRequest.ArtifactsEntry\x12\r\n\x05\x65rror\x18\t \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01\"\xae\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_STOPPED\x10\x02\x12\x19\n\x15OUTCOME_OUT_OF_MEMORY\x10\x03\x12\x18\n\x14OUTCOME_NOT_A_NUMBER\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\";\n\x10\x43ompleteResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"6\n\x12PutArtifactRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x13PutArtifactResponse\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\"4\n\x12GetArtifactRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"#\n\x13GetArtifactResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_FINISH\x10\x02\x12\x0f\n\x0bORDER_ABORT\x10\x03\x32\x91\x04\n\x07Trainer\x12J\n\x05Lease\x12\x1f.neunets.worker.v1.LeaseRequest\x1a .neunets.worker.v1.LeaseResponse\x12V\n\tHeartbeat\x12#.neunets.worker.v1.HeartbeatRequest\x1a$.neunets.worker.v1.HeartbeatResponse\x12M\n\x06Report\x12 .neunets.worker.v1.ReportRequest\x1a!.neunets.worker.v1.ReportResponse\x12S\n\x08\x43omplete\x12\".neunets.worker.v1.CompleteRequest\x1a#.neunets.worker.v1.CompleteResponse\x12^\n\x0bPutArtifact\x12%.neunets.worker.v1.PutArtifactRequest\x1a&.neunets.worker.v1.PutArtifactResponse(\x01\x12^\n\x0bGetArtifact\x12%.neunets.worker.v1.GetArtifactRequest\x1a&.neunets.worker.v1.GetArtifactResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eneunets/worker/v1/worker.proto\x12\x11neunets.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"m\n\x0cLeaseRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65vice_bytes\x18\x03 \x01(\x04\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"4\n\rLeaseResponse\x12#\n\x03job\x18\x01 \x01(\x0b\x32\x16.neunets.worker.v1.Job\":\n\x07\x44\x61taset\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\x80\x04\n\x03Job\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12&\n\x05graph\x18\x04 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12+\n\x07\x64\x61taset\x18\x07 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\r\n\x05\x66inal\x18\t \x01(\x08\x12\x0f\n\x07threads\x18\n \x01(\r\x12\x12\n\ndeadline_s\x18\x0b \x01(\x01\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\naccumulate\x18\r \x01(\r\x12\x15\n\rdevice_s_used\x18\x0e \x01(\x01\x12\x36\n\tincumbent\x18\x0f \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\x1c\n\x14trains_on_validation\x18\x10 \x01(\x08\x12\x11\n\tcontinues\x18\x11 \x01(\x08\x12\x0e\n\x06metric\x18\x12 \x01(\t\"Z\n\x10HeartbeatRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\"<\n\x11HeartbeatResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\x97\x02\n\rReportRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0c\n\x04step\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x01\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12>\n\x07metrics\x18\x07 \x03(\x0b\x32-.neunets.worker.v1.ReportRequest.MetricsEntry\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"9\n\x0eReportResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\xf3\x04\n\x0f\x43ompleteRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.neunets.worker.v1.CompleteRequest.Outcome\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.worker.v1.CompleteRequest.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.worker.v1.CompleteRequest.ArtifactsEntry\x12\r\n\x05\x65rror\x18\t \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01\"\xae\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_STOPPED\x10\x02\x12\x19\n\x15OUTCOME_OUT_OF_MEMORY\x10\x03\x12\x18\n\x14OUTCOME_NOT_A_NUMBER\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\";\n\x10\x43ompleteResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"6\n\x12PutArtifactRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x13PutArtifactResponse\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\"4\n\x12GetArtifactRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"#\n\x13GetArtifactResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_FINISH\x10\x02\x12\x0f\n\x0bORDER_ABORT\x10\x03\x32\x91\x04\n\x07Trainer\x12J\n\x05Lease\x12\x1f.neunets.worker.v1.LeaseRequest\x1a .neunets.worker.v1.LeaseResponse\x12V\n\tHeartbeat\x12#.neunets.worker.v1.HeartbeatRequest\x1a$.neunets.worker.v1.HeartbeatResponse\x12M\n\x06Report\x12 .neunets.worker.v1.ReportRequest\x1a!.neunets.worker.v1.ReportResponse\x12S\n\x08\x43omplete\x12\".neunets.worker.v1.CompleteRequest\x1a#.neunets.worker.v1.CompleteResponse\x12^\n\x0bPutArtifact\x12%.neunets.worker.v1.PutArtifactRequest\x1a&.neunets.worker.v1.PutArtifactResponse(\x01\x12^\n\x0bGetArtifact\x12%.neunets.worker.v1.GetArtifactRequest\x1a&.neunets.worker.v1.GetArtifactResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._loaded_options = None
   _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_options = b'8\001'
-  _globals['_ORDER']._serialized_start=2238
-  _globals['_ORDER']._serialized_end=2323
+  _globals['_ORDER']._serialized_start=2303
+  _globals['_ORDER']._serialized_end=2388
   _globals['_LEASEREQUEST']._serialized_start=157
   _globals['_LEASEREQUEST']._serialized_end=266
   _globals['_LEASERESPONSE']._serialized_start=268
@@ -49,35 +49,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASET']._serialized_start=322
   _globals['_DATASET']._serialized_end=380
   _globals['_JOB']._serialized_start=383
-  _globals['_JOB']._serialized_end=830
-  _globals['_HEARTBEATREQUEST']._serialized_start=832
-  _globals['_HEARTBEATREQUEST']._serialized_end=922
-  _globals['_HEARTBEATRESPONSE']._serialized_start=924
-  _globals['_HEARTBEATRESPONSE']._serialized_end=984
-  _globals['_REPORTREQUEST']._serialized_start=987
-  _globals['_REPORTREQUEST']._serialized_end=1266
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=1220
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=1266
-  _globals['_REPORTRESPONSE']._serialized_start=1268
-  _globals['_REPORTRESPONSE']._serialized_end=1325
-  _globals['_COMPLETEREQUEST']._serialized_start=1328
-  _globals['_COMPLETEREQUEST']._serialized_end=1955
-  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_start=1220
-  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_end=1266
-  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_start=1693
-  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_end=1778
-  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_start=1781
-  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_end=1955
-  _globals['_COMPLETERESPONSE']._serialized_start=1957
-  _globals['_COMPLETERESPONSE']._serialized_end=2016
-  _globals['_PUTARTIFACTREQUEST']._serialized_start=2018
-  _globals['_PUTARTIFACTREQUEST']._serialized_end=2072
-  _globals['_PUTARTIFACTRESPONSE']._serialized_start=2074
-  _globals['_PUTARTIFACTRESPONSE']._serialized_end=2145
-  _globals['_GETARTIFACTREQUEST']._serialized_start=2147
-  _globals['_GETARTIFACTREQUEST']._serialized_end=2199
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=2201
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=2236
-  _globals['_TRAINER']._serialized_start=2326
-  _globals['_TRAINER']._serialized_end=2855
+  _globals['_JOB']._serialized_end=895
+  _globals['_HEARTBEATREQUEST']._serialized_start=897
+  _globals['_HEARTBEATREQUEST']._serialized_end=987
+  _globals['_HEARTBEATRESPONSE']._serialized_start=989
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1049
+  _globals['_REPORTREQUEST']._serialized_start=1052
+  _globals['_REPORTREQUEST']._serialized_end=1331
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=1285
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=1331
+  _globals['_REPORTRESPONSE']._serialized_start=1333
+  _globals['_REPORTRESPONSE']._serialized_end=1390
+  _globals['_COMPLETEREQUEST']._serialized_start=1393
+  _globals['_COMPLETEREQUEST']._serialized_end=2020
+  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_start=1285
+  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_end=1331
+  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_start=1758
+  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_end=1843
+  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_start=1846
+  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_end=2020
+  _globals['_COMPLETERESPONSE']._serialized_start=2022
+  _globals['_COMPLETERESPONSE']._serialized_end=2081
+  _globals['_PUTARTIFACTREQUEST']._serialized_start=2083
+  _globals['_PUTARTIFACTREQUEST']._serialized_end=2137
+  _globals['_PUTARTIFACTRESPONSE']._serialized_start=2139
+  _globals['_PUTARTIFACTRESPONSE']._serialized_end=2210
+  _globals['_GETARTIFACTREQUEST']._serialized_start=2212
+  _globals['_GETARTIFACTREQUEST']._serialized_end=2264
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=2266
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=2301
+  _globals['_TRAINER']._serialized_start=2391
+  _globals['_TRAINER']._serialized_end=2920
 # @@protoc_insertion_point(module_scope)

@@ -140,6 +140,9 @@ class Job(google.protobuf.message.Message):
     ACCUMULATE_FIELD_NUMBER: builtins.int
     DEVICE_S_USED_FIELD_NUMBER: builtins.int
     INCUMBENT_FIELD_NUMBER: builtins.int
+    TRAINS_ON_VALIDATION_FIELD_NUMBER: builtins.int
+    CONTINUES_FIELD_NUMBER: builtins.int
+    METRIC_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     attempt: builtins.int
@@ -153,6 +156,12 @@ class Job(google.protobuf.message.Message):
     """Split one batch into so many parts, whose gradients are added. 1 unless memory ran out before."""
     device_s_used: builtins.float
     """Device seconds that earlier attempts have used; a recipe in seconds counts them."""
+    trains_on_validation: builtins.bool
+    """Train the validation rows, too. What is trained then competes with the incumbent no more: it is kept."""
+    continues: builtins.bool
+    """Training begins with the incumbent's weights, not with fresh ones."""
+    metric: builtins.str
+    """By which a final job compares: "valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1"."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -191,9 +200,12 @@ class Job(google.protobuf.message.Message):
         accumulate: builtins.int = ...,
         device_s_used: builtins.float = ...,
         incumbent: neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef | None = ...,
+        trains_on_validation: builtins.bool = ...,
+        continues: builtins.bool = ...,
+        metric: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "dataset", b"dataset", "graph", b"graph", "incumbent", b"incumbent", "lease", b"lease", "recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "lease", b"lease", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trial", b"trial"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "continues", b"continues", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "lease", b"lease", "metric", b"metric", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trains_on_validation", b"trains_on_validation", "trial", b"trial"]) -> None: ...
 
 global___Job = Job
 
@@ -273,7 +285,7 @@ class ReportRequest(google.protobuf.message.Message):
     device_s: builtins.float
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """"train_loss", "valid_accuracy", "valid_loss", "images_per_s", "learning_rate"."""
+        """"train_loss", "valid_accuracy", "valid_loss", "images_per_s", "learning_rate", "memory_bytes"."""
 
     @property
     def checkpoint(self) -> neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef:
@@ -395,12 +407,15 @@ class CompleteRequest(google.protobuf.message.Message):
     """One sentence; empty on success."""
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """As in ReportRequest, and "epochs", "test_accuracy" (final jobs only)."""
+        """As in ReportRequest, and "epochs", "valid_balanced_accuracy", "valid_macro_f1"; final jobs also "test_accuracy",
+        "test_balanced_accuracy", "test_macro_f1", "test_loss".
+        """
 
     @property
     def artifacts(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef]:
         """"weights": safetensors, one tensor a parameter, named NODE.PARAMETER.
-        "probe": safetensors with "x" (inputs as stored) and "probabilities" (N, classes), final jobs only.
+        Final jobs only: "probe", safetensors with "x" (inputs as stored) and "probabilities" (N, classes); "predictions",
+        safetensors with "probabilities" (N, classes) float32 and "labels" (N,) int64 of the whole test set, in its order.
         """
 
     def __init__(
