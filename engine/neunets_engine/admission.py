@@ -11,6 +11,7 @@ from neunets.canonical import canonical_hash
 from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
+from neunets.hyperparameters import HYPERPARAMETERS, TOTALS
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
 from neunets.wire import graph_from_proto
@@ -19,16 +20,10 @@ __all__ = ["Admitted", "Rules", "admit"]
 
 # Ranges of a recipe's numbers: field → (lowest, highest), both allowed.
 RECIPE_RANGES: Final[Mapping[str, tuple[float, float]]] = {
-    "epochs": (1e-3, 1e5),
-    "device_s": (0.1, 1e7),
-    "learning_rate": (1e-8, 1e3),
-    "momentum": (0.0, 0.9999),
-    "weight_decay": (0.0, 10.0),
-    "label_smoothing": (0.0, 0.9),
-    "batch_size": (1, 1 << 16),
-    "warmup": (0.0, 1.0),
-    "shift": (0, 64),
+    **TOTALS,
+    **{name: (entry.low, entry.high) for name, entry in HYPERPARAMETERS.items() if not isinstance(entry.usual, bool)},
 }
+MIRRORS: Final = ("mirror", "test_mirror")
 # No worker has more: a network beyond this is refused even without a bound of the user's.
 MOST_PARAMS: Final = 200_000_000
 MOST_ACTIVATION_BYTES: Final = 256 << 20
@@ -41,6 +36,7 @@ class Rules:
     input: Input
     classes: int
     max_params: int | None
+    keeps_class: bool | None = None  # whether mirrored images do; None: not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ def admit(
     """Check a candidate. `known`: canonical hash → id of the candidates before it. Never raises."""
     if not candidate.HasField("graph"):
         return [_refusal("BAD_GRAPH", "graph", "a candidate needs a graph")]
-    recipe = _recipe_errors(candidate.recipe)
+    recipe = _recipe_errors(candidate.recipe, rules)
     if recipe:
         return recipe
     try:
@@ -81,7 +77,7 @@ def admit(
     return Admitted(graph, price, digest)
 
 
-def _recipe_errors(recipe: synthesizer_pb2.Recipe) -> list[synthesizer_pb2.Diagnostic]:
+def _recipe_errors(recipe: synthesizer_pb2.Recipe, rules: Rules) -> list[synthesizer_pb2.Diagnostic]:
     errors = []
     for field, (low, high) in RECIPE_RANGES.items():
         if recipe.HasField(field):  # type: ignore[arg-type]
@@ -89,6 +85,9 @@ def _recipe_errors(recipe: synthesizer_pb2.Recipe) -> list[synthesizer_pb2.Diagn
             if not (math.isfinite(value) and low <= value <= high):
                 text = f"{value:g} is not within {low:g}..{high:g}"
                 errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", text))
+    for field in MIRRORS:
+        if getattr(recipe, field) and rules.keeps_class is False:
+            errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", "mirrored, these images change their class"))
     if recipe.schedule not in synthesizer_pb2.Schedule.values():
         errors.append(_refusal("BAD_RECIPE", "recipe.schedule", f"there is no schedule {recipe.schedule}"))
     if recipe.resume_trial:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from typing import Final
 from uuid import uuid4
@@ -10,6 +11,7 @@ import fsspec
 
 from neunets.errors import InvalidRequest, NotFound
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.disk import keeping
 
 __all__ = ["CHUNK_BYTES", "Artifacts"]
 
@@ -24,15 +26,12 @@ class Artifacts:
         self._fs.makedirs(self._root, exist_ok=True)
 
     def put(self, data: bytes, media_type: str) -> synthesizer_pb2.ArtifactRef:
-        """Keep `data`; the same bytes are kept once."""
+        """Keep `data`; the same bytes are kept once. Raises: DiskFull."""
         digest = hashlib.sha256(data).hexdigest()
         path = self._path(digest)
         if not self._fs.exists(path):
-            self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
-            # Readers never see half a file: it gets its name once it is whole. Two threads may put the same bytes.
-            scratch = f"{path}.{uuid4().hex}.part"
-            self._fs.pipe_file(scratch, data)
-            self._fs.mv(scratch, path)
+            with keeping(self._root):
+                self._write(path, data)
         return synthesizer_pb2.ArtifactRef(sha256=digest, size=len(data), media_type=media_type)
 
     def get(self, sha256: str, offset: int = 0) -> bytes:
@@ -44,6 +43,18 @@ class Artifacts:
         except FileNotFoundError:
             raise NotFound(f"no artifact {sha256}") from None
         return data
+
+    def _write(self, path: str, data: bytes) -> None:
+        """Readers never see half a file: it gets its name once it is whole. Two threads may write the same bytes."""
+        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        scratch = f"{path}.{uuid4().hex}.part"
+        try:
+            self._fs.pipe_file(scratch, data)
+            self._fs.mv(scratch, path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._fs.rm_file(scratch)  # half a file would fill the disk for nothing
+            raise
 
     def _path(self, digest: str) -> str:
         return f"{self._root}/{digest[:2]}/{digest}"

@@ -9,14 +9,16 @@ from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 
-__all__ = ["BudgetPlan", "complete"]
+__all__ = ["STEP_COST", "BudgetPlan"]
 
-# Share of the wall time after which nothing new is trained for the search. The rest trains the winner, at its full
-# length and with every core.
-SEARCH_SHARE: Final = 0.4
+# Share of the wall time after which nothing new is trained for the search. The rest trains the winner on, at its full
+# length and with every core: a search that takes more loses more to a fixed network than it finds.
+SEARCH_SHARE: Final = 0.25
 TRIALS_A_SLOT: Final = 4
 SHORTEST_TRIAL_S: Final = 2.0
 LONGEST_TRIAL_S: Final = 600.0
+# A trial that sees less than about the whole training split once tells networks apart badly; of a slot, roughly.
+EXAMPLES_A_SECOND: Final = 10_000
 # Export, its check and the client's download, inside the budget.
 EXPORT_RESERVE_S: Final = 3.0
 SHORTEST_RUN_S: Final = 5.0
@@ -24,6 +26,18 @@ SHORTEST_RUN_S: Final = 5.0
 EXAMPLES_A_TRIAL: Final = 200_000
 MOST_EPOCHS: Final = 30.0
 FINAL_FACTOR: Final = 3.0
+# FLOPs a second of a slot that nothing was measured on: a slow core's.
+SLOT_FLOPS: Final = 2e10
+USUAL_BATCH: Final = 128
+# Of the wall budget, what a measurement before the search may cost.
+MEASUREMENT_SHARE: Final = 0.02
+# FLOPs of a training step, in those of evaluating its examples once.
+STEP_COST: Final = 3.0
+# What several threads do for one training, over what they would do for one each.
+THREAD_EFFICIENCY: Final = 0.8
+# With so many epochs for each of them, half the cores train the winner on and half train it anew, and the better of
+# both is kept; with fewer, the network that goes on keeps all cores.
+ENOUGH_EPOCHS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +48,10 @@ class BudgetPlan:
     trials: int | None
     slots: int
     train_rows: int
+    test_rows: int = 0
 
     @staticmethod
-    def of(spec: service_pb2.RunSpec, slots: int, train_rows: int) -> BudgetPlan:
+    def of(spec: service_pb2.RunSpec, slots: int, train_rows: int, test_rows: int = 0) -> BudgetPlan:
         """Raises: InvalidRequest."""
         wall_s = spec.wall_s if spec.HasField("wall_s") else None
         trials = spec.trials if spec.HasField("trials") else None
@@ -47,7 +62,7 @@ class BudgetPlan:
             raise InvalidRequest("spec.wall_s", text)
         if trials is not None and trials < 1:
             raise InvalidRequest("spec.trials", "at least 1 is needed")
-        return BudgetPlan(wall_s, trials, slots, train_rows)
+        return BudgetPlan(wall_s, trials, slots, train_rows, test_rows)
 
     def search_end_s(self) -> float:
         """Wall seconds from the start at which the search's last trial ends; infinite without a wall budget."""
@@ -60,8 +75,10 @@ class BudgetPlan:
         """
         left = self.search_end_s() - used_s
         rounds_at_all = TRIALS_A_SLOT if self.trials is None else max(1, -(-self.trials // self.slots))
-        whole = self.search_end_s() / min(rounds_at_all, max(1, int(self.search_end_s() / SHORTEST_TRIAL_S)))
-        usual = min(max(whole, SHORTEST_TRIAL_S), LONGEST_TRIAL_S)
+        # In a short search even one trial is shorter: it is better than none.
+        shortest_s = min(max(SHORTEST_TRIAL_S, self.train_rows / EXAMPLES_A_SECOND), self.search_end_s())
+        whole = self.search_end_s() / min(rounds_at_all, max(1, int(self.search_end_s() / shortest_s)))
+        usual = min(max(whole, shortest_s), LONGEST_TRIAL_S)
         rounds = round(left / usual)
         return left / rounds if rounds >= 1 else None
 
@@ -72,16 +89,38 @@ class BudgetPlan:
         seconds = self.trial_s(used_s)
         return None if seconds is None else synthesizer_pb2.Recipe(device_s=seconds)
 
-    def final_total(self, used_s: float) -> synthesizer_pb2.Recipe:
-        """The total of the final training, were it to start now. Zero epochs: only evaluate."""
+    def final_total(self, used_s: float, reserve_s: float = 0.0) -> synthesizer_pb2.Recipe:
+        """Of a final training, were it to start now; it leaves `reserve_s` over. Zero epochs: only evaluate."""
         if self.wall_s is None:
             return synthesizer_pb2.Recipe(epochs=FINAL_FACTOR * self._epochs())
-        left = self.wall_s - used_s - EXPORT_RESERVE_S
+        left = self.wall_s - used_s - EXPORT_RESERVE_S - reserve_s
         return synthesizer_pb2.Recipe(device_s=left) if left > 1.0 else synthesizer_pb2.Recipe(epochs=0.0)
 
-    def message(self, used_s: float, trials_made: int) -> synthesizer_pb2.Budget:
+    def epochs_of(self, total: synthesizer_pb2.Recipe, flops: int, slot_flops: float | None, threads: int) -> float:
+        """Epochs that a training will come to, by the measured speed of a slot; `flops` of evaluating one example."""
+        if total.WhichOneof("total") != "device_s":
+            return total.epochs or total.steps * USUAL_BATCH / self.train_rows
+        speed = (slot_flops or SLOT_FLOPS) * (1.0 if threads < 2 else THREAD_EFFICIENCY * threads)
+        return total.device_s * speed / (STEP_COST * max(flops, 1) * self.train_rows)
+
+    def trains_both(self, used_s: float, flops: int, slot_flops: float | None) -> bool:
+        """Whether there is time to train the winner on and, beside it, anew."""
+        if self.wall_s is None:
+            return True
+        half = self.slots // 2
+        return half > 0 and self.epochs_of(self.final_total(used_s), flops, slot_flops, half) >= ENOUGH_EPOCHS
+
+    def affords(self, seconds: float) -> bool:
+        """Whether a measurement of so many seconds is a small part of the wall budget."""
+        return self.wall_s is None or seconds <= MEASUREMENT_SHARE * self.wall_s
+
+    def closing_s(self, flops: int, slot_flops: float | None) -> float:
+        """Seconds to lease and make the measurement of the test set that follows two final trainings."""
+        return 1.0 + 2.0 * self.test_rows * flops / (slot_flops or SLOT_FLOPS)
+
+    def message(self, used_s: float, trials_made: int, slot_flops: float | None) -> synthesizer_pb2.Budget:
         """As the plugin sees it."""
-        budget = synthesizer_pb2.Budget(slots=self.slots)
+        budget = synthesizer_pb2.Budget(slots=self.slots, slot_flops=slot_flops)
         if self.wall_s is not None:
             budget.wall_s = self.wall_s
             budget.wall_s_left = max(0.0, self.search_end_s() - used_s)
@@ -92,27 +131,3 @@ class BudgetPlan:
 
     def _epochs(self) -> float:
         return float(min(max(EXAMPLES_A_TRIAL / self.train_rows, 1.0), MOST_EPOCHS))
-
-
-def complete(
-    asked: synthesizer_pb2.Recipe, total: synthesizer_pb2.Recipe, train_rows: int = 1 << 30
-) -> synthesizer_pb2.Recipe:
-    """Fill every field that `asked` leaves open; `total` gives epochs or device_s where it names neither."""
-    batch = min(128, max(8, train_rows // 16))
-    recipe = synthesizer_pb2.Recipe(
-        schedule=synthesizer_pb2.SCHEDULE_ONE_CYCLE,
-        learning_rate=0.1,
-        momentum=0.9,
-        weight_decay=5e-4,
-        label_smoothing=0.1,
-        batch_size=batch,
-        warmup=0.2,
-        shift=0,
-        mirror=False,
-    )
-    recipe.MergeFrom(asked)
-    if recipe.schedule == synthesizer_pb2.SCHEDULE_UNSPECIFIED:
-        recipe.schedule = synthesizer_pb2.SCHEDULE_ONE_CYCLE
-    if recipe.WhichOneof("total") is None:
-        recipe.MergeFrom(total)
-    return recipe

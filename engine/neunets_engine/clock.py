@@ -23,6 +23,7 @@ class RunClock:
         self._store = store
         self._monotonic = monotonic
         self._since: dict[str, tuple[float, float]] = {}  # run → (used before, started at)
+        self._stopped: dict[str, float] = {}  # run → used, where that is not yet written
 
     def start(self, run_id: str, interrupted: bool) -> None:
         """`interrupted`: the engine died under the run; the tick that was not written is charged."""
@@ -34,10 +35,13 @@ class RunClock:
         return before + self._monotonic() - started
 
     async def stop(self, run_id: str) -> None:
-        """Write what was used, and stop counting."""
+        """Stop counting, and write what was used. Raises: DiskFull; may then be called again."""
         if run_id in self._since:
-            await self._store.tick({run_id: self.used_s(run_id)}, 0)
-            self._since.pop(run_id, None)
+            self._stopped[run_id] = self.used_s(run_id)
+            self._since.pop(run_id)
+        if run_id in self._stopped:
+            await self._store.tick({run_id: self._stopped[run_id]}, 0)
+            self._stopped.pop(run_id, None)
 
     async def run(self, pids: Callable[[], list[int]]) -> None:
         """Tick until cancelled. `pids`: the processes whose memory counts as the runs'."""

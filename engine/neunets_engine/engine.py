@@ -8,13 +8,14 @@ import fcntl
 import ipaddress
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import grpc
+import psutil
 from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -27,8 +28,11 @@ from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 from neunets.worker.v1 import worker_pb2_grpc
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
+from neunets_engine.disk import DiskFull, keeping
 from neunets_engine.executor import LocalExecutor
+from neunets_engine.leases import Patience
 from neunets_engine.plugins import Manifest, installed
+from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
@@ -51,7 +55,8 @@ SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.
 class EngineSettings:
     """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot.
 
-    `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones.
+    `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones;
+    `memory_bytes`: that all workers may use together.
     """
 
     home: Path
@@ -59,18 +64,22 @@ class EngineSettings:
     devices: Sequence[str]
     take_up: str = "all"
     plugins: Sequence[Manifest] = ()
+    patience: Patience = field(default_factory=Patience)
+    memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     """Run an engine until `stop` is set.
 
-    Raises: NotReady if another engine works on the same folder; InvalidRequest for an address open to other machines.
+    Raises: NotReady if another engine works on the same folder, or its disk is full; InvalidRequest for an address
+    open to other machines.
     """
     _check_loopback(settings.listen)
     check_home(settings.home)
     home = settings.home
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _only_engine(home):
+    with keeping(home.parent):
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with keeping(home), _only_engine(home):
         store = Store(home / "store")
         try:
             await _serve(settings, store, await store.take_epoch(), stop)
@@ -81,22 +90,23 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
 async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
-    scheduler, clock = Scheduler(store), RunClock(store)
+    scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
     endpoint = f"unix:{home / 'host.sock'}"
-    executor = LocalExecutor(endpoint, settings.devices, home / "workers", scheduler.lost)
-    resources = Resources(store, artifacts, scheduler, clock, executor.slots)
+    executor = LocalExecutor(endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost)
+    probes = MirrorProbes(home / "datasets", scheduler.wake, executor.kill)
+    resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
     supervisor = Supervisor(resources, manifests, home / "plugins", endpoint, epoch)
 
     host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)
-    trainer = TrainerService(store, scheduler, artifacts, home / "datasets", lambda: executor.slots)
+    trainer = TrainerService(store, scheduler, artifacts, home / "datasets", probes)
     worker_pb2_grpc.add_TrainerServicer_to_server(trainer, host)
     _bind(host, endpoint)
 
     api = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
-    service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts), api)
+    service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets"), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(supervisor), api)
     healthy = health_aio.HealthServicer()
@@ -109,7 +119,10 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
 
     await host.start()
     executor.start()
-    background = [asyncio.create_task(clock.run(pids)), asyncio.create_task(_expire(scheduler, executor))]
+    background = [
+        asyncio.create_task(_keep_time(clock, pids, scheduler)),
+        asyncio.create_task(_expire(scheduler, executor)),
+    ]
     for run_id in store.unfinished():
         if settings.take_up in ("all", run_id):
             await supervisor.take_up(run_id)
@@ -130,11 +143,17 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         await host.stop(0)
 
 
+async def _keep_time(clock: RunClock, pids: Callable[[], list[int]], scheduler: Scheduler) -> None:
+    while True:
+        with contextlib.suppress(DiskFull), scheduler.halting():
+            await clock.run(pids)
+
+
 async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
     while True:
         await asyncio.sleep(EXPIRE_EVERY_S)
         for worker in await scheduler.expire():
-            LOG.warning("worker %s gives no sign of life: it is started again", worker)
+            LOG.warning("worker %s is silent or hangs: it is started again", worker)
             executor.kill(worker)
 
 

@@ -1,28 +1,57 @@
-"""The last step of a run: the trained network becomes a checked ONNX file with its card."""
+"""The last step of a run: the trained network becomes a checked ONNX file with its card and pictures."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final
 
+import numpy as np
 from google.protobuf import json_format
 from safetensors.numpy import load
 
 from neunets.cost import cost
 from neunets.errors import NeunetsError
+from neunets.graph import Graph
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
 from neunets_engine.artifacts import Artifacts
-from neunets_engine.export import ModelCard, check, export_onnx, latency_ms
+from neunets_engine.export import (
+    Curve,
+    Measures,
+    ModelCard,
+    check,
+    draw_architecture,
+    draw_curves,
+    export_onnx,
+    latency_ms,
+    measure,
+)
 from neunets_engine.store import Store
 
 __all__ = ["export_final"]
 
+LOG: Final = logging.getLogger(__name__)
 ONNX_TYPE: Final = "application/onnx"
+SVG_TYPE: Final = "image/svg+xml"
 PACKAGES: Final = ("neunets", "onnx", "onnxruntime", "numpy")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What the final training has left, with where it comes from."""
+
+    run: service_pb2.Run
+    trial: store_pb2.TrialRecord
+    dataset: service_pb2.Dataset
+    wall_s: float
+    curves: tuple[Curve, ...]  # of the final training, and of the search's best one
 
 
 async def export_final(run_id: str, trial: str, wall_s: float, store: Store, artifacts: Artifacts) -> None:
@@ -32,33 +61,91 @@ async def export_final(run_id: str, trial: str, wall_s: float, store: Store, art
     """
     record = store.trial(run_id, trial)
     run = store.run(run_id).run
-    files, figures = await asyncio.to_thread(_export, run, record, store.dataset(run.spec.dataset), wall_s, artifacts)
+    titles = {"final training": trial, "best of the search": record.final_of}
+    curves = tuple(_curve(title, store.metrics(run_id, name)) for title, name in titles.items() if name)
+    trained = _Trained(run, record, store.dataset(run.spec.dataset), wall_s, curves)
+    files, figures = await asyncio.to_thread(_export, trained, artifacts)
     await store.keep_model(run_id, trial, files, figures)
 
 
-def _export(
-    run: service_pb2.Run,
-    trial: store_pb2.TrialRecord,
-    dataset: service_pb2.Dataset,
-    wall_s: float,
-    artifacts: Artifacts,
-) -> tuple[list[service_pb2.Artifact], dict[str, float]]:
+def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.Artifact], dict[str, float]]:
+    trial, classes = trained.trial, list(trained.dataset.classes)
     refs = trial.result.artifacts
     if "weights" not in refs or "probe" not in refs:
         raise NeunetsError(f"{trial.trial} came back without weights and probe: its worker is of another version")
     graph = graph_from_proto(trial.graph)
-    weights = load(artifacts.get(refs["weights"].sha256))
+    weights = artifacts.get(refs["weights"].sha256)
     probe = load(artifacts.get(refs["probe"].sha256))
-    model = export_onnx(graph, weights, list(dataset.classes))
-    difference = check(model, probe["x"], probe["probabilities"])
+    model = export_onnx(graph, load(weights), classes)
+    measures = _measures(artifacts.get(refs["predictions"].sha256), classes) if "predictions" in refs else None
     figures = {
         **trial.result.metrics,
+        **_test_figures(measures),
         "model_bytes": float(len(model)),
+        "max_abs_difference": check(model, probe["x"], probe["probabilities"]),
         "latency_ms": latency_ms(model, probe["x"][:1]),
-        "max_abs_difference": difference,
     }
-    price = cost(graph)
-    card = ModelCard(
+    pictures = _pictures(graph, trained.curves)
+    card = _card(trained, graph, figures, measures, tuple(pictures))
+    contents = {
+        "model.onnx": (model, ONNX_TYPE),
+        "weights.safetensors": (weights, "application/octet-stream"),
+        "card.md": (card.to_markdown().encode(), "text/markdown"),
+        "card.json": (card.to_json().encode(), "application/json"),
+        **{name: (data, SVG_TYPE) for name, data in pictures.items()},
+    }
+    files = [
+        service_pb2.Artifact(file=name, ref=artifacts.put(data, media_type))
+        for name, (data, media_type) in contents.items()
+    ]
+    return files, figures
+
+
+def _measures(predictions: bytes, classes: Sequence[str]) -> Measures | None:
+    """None, with the reason in the log, where they cannot be measured: a model is not lost for its figures."""
+    arrays = load(predictions)
+    try:
+        return measure(arrays["probabilities"], arrays["labels"], len(classes))
+    except NeunetsError as error:
+        LOG.warning("the test set's predictions were not measured: %s", error)
+        return None
+
+
+def _test_figures(measures: Measures | None) -> dict[str, float]:
+    if measures is None:
+        return {}
+    return {
+        "test_balanced_accuracy": measures.balanced_accuracy,
+        "test_macro_f1": measures.macro_f1,
+        "test_ece": measures.calibration.ece,
+        "test_brier": measures.calibration.brier,
+    }
+
+
+def _pictures(graph: Graph, curves: Sequence[Curve]) -> dict[str, bytes]:
+    """By file; without those that cannot be drawn: nothing was reported, or the network is too large to be read."""
+    drawn = {"curve.svg": draw_curves(curves), "architecture.svg": draw_architecture(graph)}
+    return {name: data for name, data in drawn.items() if data is not None}
+
+
+def _curve(title: str, measured: Sequence[synthesizer_pb2.Measured]) -> Curve:
+    def series(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        return np.array([report.metrics.get(name, float("nan")) for report in measured], np.float64)
+
+    epoch = np.array([report.epoch for report in measured], np.float64)
+    names = ("train_loss", "valid_loss", "valid_accuracy", "learning_rate")
+    return Curve(title, epoch, *map(series, names))
+
+
+def _card(
+    trained: _Trained,
+    graph: Graph,
+    figures: Mapping[str, float],
+    measures: Measures | None,
+    pictures: tuple[str, ...],
+) -> ModelCard:
+    run, trial, dataset, price = trained.run, trained.trial, trained.dataset, cost(graph)
+    return ModelCard(
         run=run.name,
         trial=trial.trial,
         synthesizer=run.spec.synthesizer,
@@ -75,23 +162,16 @@ def _export(
         flops=price.flops,
         valid_accuracy=figures.get("valid_accuracy", float("nan")),
         test_accuracy=figures.get("test_accuracy", float("nan")),
-        onnx_bytes=len(model),
+        test_balanced_accuracy=figures.get("test_balanced_accuracy", float("nan")),
+        test_macro_f1=figures.get("test_macro_f1", float("nan")),
+        measures=measures,
+        onnx_bytes=int(figures["model_bytes"]),
         latency_ms=figures["latency_ms"],
-        max_abs_difference=difference,
+        max_abs_difference=figures["max_abs_difference"],
         recipe=json_format.MessageToJson(trial.recipe, indent=None),
         seed=run.spec.seed,
-        wall_s=wall_s,
+        wall_s=trained.wall_s,
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         architecture=tuple(f"{node.name}: {node.op}" for node in graph.nodes),
+        pictures=pictures,
     )
-    contents = {
-        "model.onnx": (model, ONNX_TYPE),
-        "weights.safetensors": (artifacts.get(refs["weights"].sha256), "application/octet-stream"),
-        "card.md": (card.to_markdown().encode(), "text/markdown"),
-        "card.json": (card.to_json().encode(), "application/json"),
-    }
-    files = [
-        service_pb2.Artifact(file=name, ref=artifacts.put(data, media_type))
-        for name, (data, media_type) in contents.items()
-    ]
-    return files, figures

@@ -15,12 +15,11 @@ from neunets.errors import InvalidRequest, NeunetsError, NotFound, PluginFault
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets.wire import input_from_proto
 from neunets_engine.admission import Rules
-from neunets_engine.budget import BudgetPlan
-from neunets_engine.export import IR_VERSION, OPSET
+from neunets_engine.disk import DiskFull
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.plugins import Manifest, Plugin, PluginHost, PluginSession
+from neunets_engine.setting import Setting
 from neunets_engine.synthesis import Resources, Synthesis
 
 __all__ = ["Supervisor"]
@@ -28,6 +27,8 @@ __all__ = ["Supervisor"]
 LOG: Final = logging.getLogger(__name__)
 # Lines of a plugin's output that a run's log keeps; the plugin's own log file has them all.
 LINES_A_RUN: Final = 200
+# Between two looks whether a full disk has room again.
+ROOM_EVERY_S: Final = 0.2
 
 
 class Supervisor:
@@ -69,10 +70,7 @@ class Supervisor:
 
     def rules(self, run: str) -> Rules:
         """Of a run, by its id."""
-        spec = self._resources.store.run(run.removeprefix("runs/")).run.spec
-        dataset = self._resources.store.dataset(spec.dataset)
-        max_params = spec.max_params if spec.HasField("max_params") else None
-        return Rules(input_from_proto(dataset.input), len(dataset.classes), max_params)
+        return Setting.of(self._resources.store, run.removeprefix("runs/")).rules()
 
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
         """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""
@@ -82,12 +80,11 @@ class Supervisor:
         except NotFound as error:
             field = "spec.dataset" if "data set" in error.message else "spec.synthesizer"
             raise InvalidRequest(field, error.message) from error
-        BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
-        if spec.HasField("max_params") and spec.max_params < 1:
-            raise InvalidRequest("spec.max_params", "at least 1 parameter is needed")
+        setting = Setting(spec, dataset)
+        setting.check(self._resources.slots)
         await plugin.channel()
         self._check_settings(spec, plugin)
-        session = PluginSession(plugin, self._opening("check", spec, dataset), lambda after: [])
+        session = PluginSession(plugin, setting.opening("check", self._epoch, self._resources.slots), lambda after: [])
         await session.check()
         return dataset
 
@@ -150,6 +147,8 @@ class Supervisor:
     async def _drive(self, run_id: str, synthesis: Synthesis) -> None:
         try:
             await synthesis.drive()
+        except DiskFull as error:
+            await self._pause(run_id, error.message)
         except Exception as error:  # the outermost loop of a run: what nobody expected fails the run, not the engine
             LOG.exception("run %s", run_id)
             if State(self._resources.store.run(run_id).run.state) not in FINAL:
@@ -159,46 +158,27 @@ class Supervisor:
                 except NeunetsError:
                     LOG.exception("run %s", run_id)
 
+    async def _pause(self, run_id: str, why: str) -> None:
+        """The disk has had no room even for the pause: it is tried until it has."""
+        while True:
+            try:
+                await self._resources.clock.stop(run_id)
+                await self._resources.store.move(run_id, State.PAUSED, why)
+            except DiskFull:
+                await asyncio.sleep(ROOM_EVERY_S)
+            else:
+                return
+
     def _synthesis(self, run_id: str) -> Synthesis:
-        spec = self._resources.store.run(run_id).run.spec
-        dataset = self._resources.store.dataset(spec.dataset)
-        plugin = self.plugin(spec.synthesizer)
-        store = self._resources.store
+        store, slots = self._resources.store, self._resources.slots
+        setting = Setting.of(store, run_id)
+        plugin = self.plugin(setting.spec.synthesizer)
 
         def events(after: int) -> list[synthesizer_pb2.Event]:
             return store.search_events(run_id, after)
 
-        session = PluginSession(plugin, self._opening(run_id, spec, dataset), events)
-        plan = BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
-        return Synthesis(run_id, self.rules(run_id), plan, session, plugin, self._resources)
-
-    def _opening(
-        self, run_id: str, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset
-    ) -> synthesizer_pb2.OpenRequest:
-        """The initialization contract of a run."""
-        plan = BudgetPlan.of(spec, self._resources.slots, dataset.train_rows)
-        problem = synthesizer_pb2.Problem(
-            task=dataset.task,
-            input=dataset.input,
-            dataset=synthesizer_pb2.DatasetProfile(
-                train_rows=dataset.train_rows,
-                valid_rows=dataset.valid_rows,
-                classes=len(dataset.classes),
-                sha256=dataset.sha256,
-            ),
-            objectives=[synthesizer_pb2.Objective(metric="valid_accuracy", maximize=True)],
-            onnx_opset=OPSET,
-            onnx_ir_max=IR_VERSION,
-        )
-        if spec.HasField("max_params"):
-            problem.constraints.add(metric="params", max=float(spec.max_params), hard=True)
-        return synthesizer_pb2.OpenRequest(
-            call=synthesizer_pb2.Call(run=run_id, epoch=self._epoch, request_id=f"open-{run_id}"),
-            problem=problem,
-            budget=plan.message(0.0, 0),
-            settings=spec.settings,
-            seed=spec.seed,
-        )
+        session = PluginSession(plugin, setting.opening(run_id, self._epoch, slots), events)
+        return Synthesis(run_id, setting, session, plugin, self._resources)
 
     def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,14 +14,17 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.admission import Admitted, Rules, admit
+from neunets_engine.admission import Admitted, admit
 from neunets_engine.artifacts import Artifacts
-from neunets_engine.budget import BudgetPlan, complete
 from neunets_engine.clock import RunClock
+from neunets_engine.final import FinalPlan
 from neunets_engine.finalize import export_final
 from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
+from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
+from neunets_engine.setting import Setting
 from neunets_engine.store import Store, has_result
 
 __all__ = ["Resources", "Synthesis"]
@@ -31,6 +35,8 @@ REJECTED_IN_A_ROW: Final = 20
 LATE: Final = 1.25
 # Before a plugin that asked for time, with nothing training, is asked again.
 SHORTEST_WAIT_S: Final = 0.05
+# Of a probe whether mirrored images keep their class, about.
+PROBE_S: Final = 3.0
 VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest
 
@@ -43,6 +49,7 @@ class Resources:
     artifacts: Artifacts
     scheduler: Scheduler
     clock: RunClock
+    probes: MirrorProbes
     slots: int
 
 
@@ -50,11 +57,12 @@ class Synthesis:
     """Drives one run; everything it knows is in the store, so it begins anywhere."""
 
     def __init__(
-        self, run_id: str, rules: Rules, plan: BudgetPlan, session: PluginSession, plugin: Plugin, resources: Resources
+        self, run_id: str, setting: Setting, session: PluginSession, plugin: Plugin, resources: Resources
     ) -> None:
         self._id = run_id
-        self._rules = rules
-        self._plan = plan
+        self._setting = setting
+        self._plan = setting.plan(resources.slots)
+        self._pace = Pace(run_id, setting, self._plan, resources.store, resources.clock)
         self._session = session
         self._plugin = plugin
         self._resources = resources
@@ -63,7 +71,7 @@ class Synthesis:
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
         store = self._resources.store
-        self._ended = self._resources.scheduler.open(self._id, self._recipe)
+        self._ended = self._resources.scheduler.open(self._id, lambda trial: self._pace.recipe(trial))
         try:
             await self._resources.scheduler.recover(self._id)
             await self._initialize()
@@ -91,12 +99,34 @@ class Synthesis:
         if self._state() is State.VALIDATING:
             await self._move(State.INITIALIZING)
         if self._state() is State.INITIALIZING:
+            if self._setting.wants_mirror_measured and self._plan.affords(PROBE_S):
+                await self._measure_mirror()
             await self._session.ingest()
             await self._move(State.PROPOSING)
+
+    async def _measure_mirror(self) -> None:
+        """Find out whether mirrored images keep their class; what is found is the data set's, for all later runs."""
+        store, dataset = self._resources.store, self._setting.dataset
+        probed = await self._resources.probes.measure(dataset, self._setting.spec.seed, self._resources.slots)
+        if probed is None or probed.error:
+            why = "no worker answered" if probed is None else probed.error
+            await store.log(self._id, "engine", "warning", f"images are not mirrored in training: {why}")
+            return
+        known = service_pb2.Dataset()
+        known.CopyFrom(dataset)
+        known.mirror_keeps_class = probed.keeps_class
+        await store.put_dataset(known)
+        verb = "keep" if probed.keeps_class else "change"
+        text = f"mirrored images {verb} their class: validation accuracy {probed.plain:.3f}, {probed.mirrored:.3f} with"
+        await store.log(self._id, "engine", "info", f"{text} mirrors in training, of a small network")
+        self._setting = Setting.of(store, self._id)
+        self._pace = Pace(self._id, self._setting, self._plan, store, self._resources.clock)
+        self._session.amend(self._setting.problem())
 
     async def _search(self) -> None:
         """Propose, train, ingest, assess until the budget, the plugin or the user ends it."""
         while not self._stopping():
+            self._resources.scheduler.check(self._id)
             match self._state():
                 case State.PROPOSING:
                     await self._fill_slots()
@@ -137,8 +167,7 @@ class Synthesis:
                         return
                     after_s = max(answer.wait.after.ToMilliseconds() / 1000, SHORTEST_WAIT_S)
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._ended.wait(), after_s)
-                    self._ended.clear()
+                        await self._woken(after_s)
                 case _:
                     await self._resources.store.end_search(self._id)
                     return
@@ -146,14 +175,14 @@ class Synthesis:
     async def _admit(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
         """Check each candidate, and keep the answer before anything is trained."""
         store, record = self._resources.store, self._record()
-        known = store.hashes(self._id)
+        known, rules = store.hashes(self._id), self._setting.rules()
         proposed = synthesizer_pb2.Proposed(request_id=request_id)
         admitted: list[tuple[store_pb2.TrialRecord, str]] = []
         rejected: list[synthesizer_pb2.Rejected] = []
         for number, candidate in enumerate(candidates, record.proposed + 1):
             name = f"c{number:06d}"
             proposed.candidates.add(id=name, candidate=candidate)
-            answer = admit(candidate, self._rules, known)
+            answer = admit(candidate, rules, known)
             if isinstance(answer, Admitted):
                 known[answer.digest] = name
                 trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, candidate, answer)
@@ -182,6 +211,7 @@ class Synthesis:
             candidate=candidate,
             graph=asked.graph,
             recipe=asked.recipe,
+            asked=asked.recipe,
             params=admitted.cost.params,
             flops=admitted.cost.flops,
             activation_bytes=admitted.cost.activation_bytes,
@@ -189,16 +219,6 @@ class Synthesis:
             state=service_pb2.TRIAL_STATE_WAITING,
             accumulate=1,
         )
-
-    def _recipe(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
-        """The complete recipe of a trial that a worker takes now; a trial once begun keeps its own."""
-        if trial.attempt and trial.recipe.WhichOneof("total") is not None:
-            return trial.recipe
-        used = self._resources.clock.used_s(self._id)
-        total = self._plan.final_total(used) if trial.final_of else self._plan.search_total(used)
-        if total is None and trial.recipe.WhichOneof("total") is None:
-            return None
-        return complete(trial.recipe, total or synthesizer_pb2.Recipe(), self._plan.train_rows)
 
     def _wanted(self) -> int:
         """Candidates that the run wants now: one a free slot, within its budget."""
@@ -216,11 +236,16 @@ class Synthesis:
             return
         late_s = LATE * self._plan.search_end_s() - self._used_s()
         try:
-            await asyncio.wait_for(self._ended.wait(), None if late_s == float("inf") else max(late_s, 1.0))
+            await self._woken(None if late_s == float("inf") else max(late_s, 1.0))
         except TimeoutError:
             # A trial that does not keep to its time is asked to finish with what it has.
             self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
+
+    async def _woken(self, within_s: float | None = None) -> None:
+        """Until a trial has ended, or `wake`. Raises: TimeoutError; the error that all runs were halted with."""
+        await asyncio.wait_for(self._ended.wait(), within_s)
         self._ended.clear()
+        self._resources.scheduler.check(self._id)
 
     async def _is_over(self) -> bool:
         """Ask for a verdict; true where the search has come to its end."""
@@ -244,7 +269,7 @@ class Synthesis:
     # The end
 
     async def _finalize(self) -> None:
-        """Train the best network for the rest of the budget, and export the better of both."""
+        """Train the best network for the rest of the budget, and export the best of what came out."""
         store = self._resources.store
         if not self._stopping():
             await self._move(State.FINALIZING)
@@ -253,61 +278,43 @@ class Synthesis:
             if self._stopping():
                 return
             raise NeunetsError(self._nothing_trained())
-        trial = await self._final()
-        if not has_result(trial):  # what the search has found is not lost with it
-            trial = await self._final()
-        if not has_result(trial):
-            raise NeunetsError(f"the best network could not be evaluated: {trial.result.error.summary}")
-        await export_final(self._id, trial.trial, self._used_s(), store, self._resources.artifacts)
+        while True:
+            finals = [store.trial(self._id, trial) for trial in self._record().final_trials]
+            closing = [trial for trial in finals if trial.closes and trial.state == service_pb2.TRIAL_STATE_ENDED]
+            found = next(filter(has_result, closing), None)
+            if found is not None:
+                break
+            if len(closing) > 1:  # what the search has found is not lost with the first
+                raise NeunetsError(f"the best network could not be evaluated: {closing[-1].result.error.summary}")
+            waiting = [trial.trial for trial in finals if trial.state != service_pb2.TRIAL_STATE_ENDED]
+            if not waiting:
+                waiting = await self._plan_finals(finals)
+            await self._train_finals(waiting)
+        await export_final(self._id, found.trial, self._used_s(), store, self._resources.artifacts)
 
-    async def _final(self) -> store_pb2.TrialRecord:
-        """The final trial, once it has ended: planned where there is none, or in place of one that failed."""
+    async def _plan_finals(self, finals: Sequence[store_pb2.TrialRecord]) -> list[str]:
+        """Decide what is trained next, and keep it."""
         store, record = self._resources.store, self._record()
-        before = store.trial(self._id, record.final_trials[-1]) if record.final_trials else None
-        if before is None or (before.state == service_pb2.TRIAL_STATE_ENDED and not has_result(before)):
-            trains = before is None and not self._stopping()
-            await store.plan_final(self._id, self._final_trial(record, trains))
-        final = self._record().final_trials[-1]
-        if store.trial(self._id, final).state == service_pb2.TRIAL_STATE_WAITING:
-            await self._resources.scheduler.add(self._id, final)
-        await self._await_final(final)
-        return store.trial(self._id, final)
+        best = store.trial(self._id, record.run.best_trial)
+        plan = FinalPlan(best, record.trials, self._resources.slots, self._setting.metric)
+        both = not record.run.spec.train_on_validation
+        both = both and self._plan.trains_both(self._used_s(), best.flops, self._pace.slot_flops())
+        planned = plan.next(finals, trains=not self._stopping(), both=both)
+        await store.plan_finals(self._id, planned)
+        return [trial.trial for trial in planned]
 
-    async def _await_final(self, final: str) -> None:
+    async def _train_finals(self, trials: Sequence[str]) -> None:
         """Raises: NotReady if the user drops the run meanwhile."""
-        told = False
-        while self._resources.store.trial(self._id, final).state != service_pb2.TRIAL_STATE_ENDED:
+        store, told = self._resources.store, False
+        waiting = [trial for trial in trials if store.trial(self._id, trial).state == service_pb2.TRIAL_STATE_WAITING]
+        await self._resources.scheduler.add(self._id, *waiting)
+        while any(store.trial(self._id, trial).state != service_pb2.TRIAL_STATE_ENDED for trial in trials):
             if self._stopping(MODES.MODE_ABORT):
                 raise NotReady("asked to stop")
             if self._stopping() and not told:
                 told = True
                 self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
-            await self._ended.wait()
-            self._ended.clear()
-
-    def _final_trial(self, record: store_pb2.RunRecord, trains: bool) -> store_pb2.TrialRecord:
-        """Trains the best network once more, or only evaluates the weights that the search left."""
-        best = self._resources.store.trial(self._id, record.run.best_trial)
-        recipe = synthesizer_pb2.Recipe()
-        recipe.CopyFrom(best.recipe)
-        recipe.ClearField("total")
-        if not trains:
-            recipe.epochs = 0.0
-        return store_pb2.TrialRecord(
-            run=self._id,
-            trial=f"t{record.trials + 1:06d}",
-            candidate=best.candidate,
-            graph=best.graph,
-            recipe=recipe,
-            params=best.params,
-            flops=best.flops,
-            activation_bytes=best.activation_bytes,
-            rationale=best.rationale,
-            state=service_pb2.TRIAL_STATE_WAITING,
-            accumulate=best.accumulate,
-            final_of=best.trial,
-            incumbent=best.result.artifacts["weights"],
-        )
+            await self._woken()
 
     async def _end(self) -> None:
         if self._stopping():
@@ -352,7 +359,7 @@ class Synthesis:
         return self._resources.clock.used_s(self._id)
 
     def _budget(self) -> synthesizer_pb2.Budget:
-        return self._plan.message(self._used_s(), self._record().trials)
+        return self._plan.message(self._used_s(), self._record().trials, self._pace.slot_flops())
 
     def _stopping(self, *modes: MODES.Mode.ValueType) -> bool:
         stop = self._record().stop

@@ -65,9 +65,10 @@ def test_a_good_network_is_admitted_with_its_cost_and_hash(graph: Graph) -> None
 
 def test_a_good_recipe_is_admitted_at_both_ends_of_its_ranges() -> None:
     for end in (0, 1):
-        fields = {field: ends[end] for field, ends in RECIPE_RANGES.items() if field != "device_s"}
+        fields = {field: ends[end] for field, ends in RECIPE_RANGES.items() if field not in ("device_s", "steps")}
         assert isinstance(admit(candidate(**fields, mirror=True), RULES, {}), Admitted)
-        assert isinstance(admit(candidate(device_s=RECIPE_RANGES["device_s"][end]), RULES, {}), Admitted)
+        for total in ("device_s", "steps"):
+            assert isinstance(admit(candidate(**{total: RECIPE_RANGES[total][end]}), RULES, {}), Admitted)
 
 
 CYCLE = replace(GOOD, nodes=(replace(GOOD.nodes[0], inputs=("pool",)), *GOOD.nodes[1:]))

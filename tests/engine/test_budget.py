@@ -1,4 +1,4 @@
-"""How a budget is spent: never more than what is left, and every trial by a whole recipe."""
+"""How a budget is spent: never more than what is left."""
 
 from __future__ import annotations
 
@@ -12,35 +12,31 @@ from hypothesis import strategies as st
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets_engine.budget import FINAL_FACTOR, LONGEST_TRIAL_S, MOST_EPOCHS, BudgetPlan, complete
-from neunets_trainer.recipe import recipe_from_proto
+from neunets_engine.budget import (
+    ENOUGH_EPOCHS,
+    EXPORT_RESERVE_S,
+    FINAL_FACTOR,
+    LONGEST_TRIAL_S,
+    MOST_EPOCHS,
+    SLOT_FLOPS,
+    STEP_COST,
+    BudgetPlan,
+)
 
 Recipe = synthesizer_pb2.Recipe
-MODERATE = st.floats(0.0, 1.0)
 TRIALS = st.none() | st.integers(1, 1000)
-WALLS = st.floats(10.0, 1e6)
+WALLS = st.floats(5.0, 1e6)
 # Of the wall time.
 USED = st.floats(0.0, 2.0)
-
-
-@st.composite
-def recipes(draw: st.DrawFn) -> Recipe:
-    """Any part of a recipe, zeros too."""
-    fields: dict[str, st.SearchStrategy[Any]] = {
-        **dict.fromkeys(("learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup"), MODERATE),
-        **dict.fromkeys(("batch_size", "shift"), st.integers(1, 9)),
-        "mirror": st.booleans(),
-        "schedule": st.sampled_from((0, 1)),
-    }
-    chosen = draw(st.fixed_dictionaries({}, optional=fields))
-    total = draw(st.sampled_from(({}, {"epochs": 0.0}, {"epochs": 3.0}, {"device_s": 5.0})))
-    return Recipe(**chosen, **total)
+FLOPS = st.integers(1, 10**9)  # of one example
+SPEEDS = st.none() | st.floats(1e8, 1e14)
 
 
 @st.composite
 def plans(draw: st.DrawFn, trials: st.SearchStrategy[int | None] = TRIALS) -> BudgetPlan:
     """With a wall budget."""
-    return BudgetPlan(draw(WALLS), draw(trials), draw(st.integers(1, 64)), draw(st.integers(1, 10**7)))
+    rows = st.integers(1, 10**7)
+    return BudgetPlan(draw(WALLS), draw(trials), draw(st.integers(1, 64)), draw(rows), draw(rows))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +60,7 @@ def test_a_budget_that_buys_nothing_is_refused(spec: dict[str, Any], field: str,
 @pytest.mark.parametrize(("wall_s", "trials"), [(10.0, None), (None, 1), (60.0, 5)])
 def test_time_or_trials_or_both_are_a_budget(wall_s: float | None, trials: int | None) -> None:
     spec = service_pb2.RunSpec(wall_s=wall_s, trials=trials)
-    assert BudgetPlan.of(spec, 2, 100) == BudgetPlan(wall_s, trials, 2, 100)
+    assert BudgetPlan.of(spec, 2, 100, 20) == BudgetPlan(wall_s, trials, 2, 100, 20)
 
 
 @given(plan=plans(), used=USED)
@@ -93,14 +89,15 @@ def test_trials_one_after_another_use_up_the_search(plan: BudgetPlan) -> None:
     assert used_s == pytest.approx(plan.search_end_s())
 
 
-@given(plan=plans(), used=USED)
-def test_the_final_training_fits_into_what_is_left(plan: BudgetPlan, used: float) -> None:
+@given(plan=plans(), used=USED, reserve_s=st.floats(0.0, 100.0))
+def test_the_final_training_fits_into_what_is_left(plan: BudgetPlan, used: float, reserve_s: float) -> None:
     assert plan.wall_s is not None
-    left = plan.wall_s * (1.0 - used)
-    total = plan.final_total(used * plan.wall_s)
+    left = plan.wall_s * (1.0 - used) - reserve_s
+    total = plan.final_total(used * plan.wall_s, reserve_s)
     if total.WhichOneof("total") == "device_s":
         assert 0.0 < total.device_s < left
     else:
+        assert total.WhichOneof("total") == "epochs"
         assert total.epochs == 0.0
 
 
@@ -113,31 +110,71 @@ def test_without_a_wall_budget_epochs_are_counted(plan: BudgetPlan, used_s: floa
     assert free.final_total(used_s).epochs == FINAL_FACTOR * total.epochs
 
 
-@given(plan=plans(), used=USED, made=st.integers(0, 2000))
-def test_nothing_negative_is_left(plan: BudgetPlan, used: float, made: int) -> None:
+@given(plan=plans(), used=USED, made=st.integers(0, 2000), speed=SPEEDS)
+def test_nothing_negative_is_left(plan: BudgetPlan, used: float, made: int, speed: float | None) -> None:
     assert plan.wall_s is not None
-    budget = plan.message(used * plan.wall_s, made)
+    budget = plan.message(used * plan.wall_s, made, speed)
     assert 0.0 <= budget.wall_s_left <= budget.wall_s == plan.wall_s
     assert budget.HasField("trials_left") == (plan.trials is not None)
     assert budget.trials_left == max(0, (plan.trials or 0) - made)
+    assert budget.HasField("slot_flops") == (speed is not None)
+    assert budget.slot_flops == (speed or 0.0)
 
 
 def test_what_is_unlimited_is_unset() -> None:
-    budget = BudgetPlan(None, 3, 2, 100).message(1e9, 5)
+    budget = BudgetPlan(None, 3, 2, 100).message(1e9, 5, None)
     assert (budget.slots, budget.trials, budget.trials_left) == (2, 3, 0)
     assert not budget.HasField("wall_s")
     assert not budget.HasField("wall_s_left")
 
 
-@given(asked=recipes(), is_timed=st.booleans(), rows=st.integers(1, 10**6))
-def test_a_completed_recipe_can_be_trained_by(asked: Recipe, is_timed: bool, rows: int) -> None:
-    total = Recipe(device_s=7.0) if is_timed else Recipe(epochs=0.0)
-    recipe_from_proto(complete(asked, total, rows))  # refuses what is unset
+def test_epochs_and_steps_are_counted_as_they_are() -> None:
+    plan = BudgetPlan(None, 3, 2, 1280)
+    assert plan.epochs_of(Recipe(epochs=2.5), 1000, None, 1) == 2.5
+    assert plan.epochs_of(Recipe(epochs=0.0), 1000, None, 1) == 0.0
+    assert plan.epochs_of(Recipe(steps=30), 1000, None, 1) == 3.0
 
 
-@given(asked=recipes(), rows=st.integers(1, 10**6))
-def test_a_completed_recipe_keeps_what_was_asked(asked: Recipe, rows: int) -> None:
-    whole = complete(asked, Recipe(device_s=7.0), rows)
-    for field, value in asked.ListFields():
-        assert getattr(whole, field.name) == value
-    assert whole.WhichOneof("total") == (asked.WhichOneof("total") or "device_s")
+@given(plan=plans(), flops=FLOPS, speed=SPEEDS)
+def test_seconds_are_epochs_at_the_measured_speed(plan: BudgetPlan, flops: int, speed: float | None) -> None:
+    epoch_s = STEP_COST * flops * plan.train_rows / (speed or SLOT_FLOPS)
+    total = Recipe(device_s=3.0 * epoch_s)
+    assert plan.epochs_of(total, flops, speed, 1) == plan.epochs_of(total, flops, speed, 0) == pytest.approx(3.0)
+
+
+@given(plan=plans(), flops=FLOPS, speed=SPEEDS, threads=st.integers(1, 64))
+def test_more_threads_train_more_epochs_but_less_than_each_alone(
+    plan: BudgetPlan, flops: int, speed: float | None, threads: int
+) -> None:
+    alone, all_, more = (
+        plan.epochs_of(Recipe(device_s=9.0), flops, speed, count) for count in (1, threads, threads + 1)
+    )
+    assert alone <= all_ < more < (threads + 1) * alone
+
+
+@given(plan=plans(), flops=FLOPS, speed=SPEEDS, used=st.tuples(USED, USED))
+def test_the_winner_is_also_trained_anew_where_half_the_slots_get_far_enough(
+    plan: BudgetPlan, flops: int, speed: float | None, used: tuple[float, float]
+) -> None:
+    assert plan.wall_s is not None
+    early, late = sorted(part * plan.wall_s for part in used)
+    if plan.trains_both(late, flops, speed):
+        assert plan.epochs_of(plan.final_total(late), flops, speed, plan.slots // 2) >= ENOUGH_EPOCHS
+        assert plan.trains_both(early, flops, speed)
+
+
+@pytest.mark.parametrize(("enough", "both"), [(0.99, False), (1.01, True)])
+def test_the_epochs_of_half_the_slots_decide(enough: float, both: bool) -> None:
+    epoch_s = 1.0 / BudgetPlan(1e6, None, 8, 1000).epochs_of(Recipe(device_s=1.0), 10**6, None, 4)
+    plan = BudgetPlan(EXPORT_RESERVE_S + enough * ENOUGH_EPOCHS * epoch_s, None, 8, 1000)
+    assert plan.trains_both(0.0, 10**6, None) is both
+
+
+def test_on_a_single_slot_only_a_run_without_a_clock_trains_both() -> None:
+    assert not BudgetPlan(1e6, None, 1, 100).trains_both(0.0, 1000, None)
+    assert BudgetPlan(None, 3, 1, 100).trains_both(0.0, 1000, None)
+
+
+@given(plan=plans(), flops=FLOPS, speed=SPEEDS)
+def test_the_reserve_is_enough_to_evaluate_the_test_set(plan: BudgetPlan, flops: int, speed: float | None) -> None:
+    assert plan.closing_s(flops, speed) > plan.test_rows * flops / (speed or SLOT_FLOPS)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import pickle
 import re
 import struct
 import zipfile
@@ -16,8 +18,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from neunets.errors import InvalidRequest
-from neunets_engine.datasets import register
-from sources import FORMS, labels, pixels, write_folder, write_idx, write_npz
+from neunets_engine.datasets import Request, register
+from sources import (
+    FORMS,
+    labels,
+    pixels,
+    png,
+    write_cifar,
+    write_folder,
+    write_idx,
+    write_npz,
+    write_parquet,
+    write_table,
+)
 
 X, Y = pixels(8, 4, 5), labels(8)
 Make = Callable[[Path], object]
@@ -73,13 +86,50 @@ def with_value(value: float) -> np.ndarray:
     return x
 
 
-IMAGE_16 = Image.fromarray(np.zeros((4, 5), np.uint16))
-NOT_ALIKE = Image.fromarray(pixels(5, 4))
+class Exploit:
+    """Unpickled by a reader that trusts its file, it makes a folder."""
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, ("exploited",)
+
+
+def table(header: str, *lines: list[object]) -> Make:
+    """A good folder of classes beside a table with these lines."""
+
+    def make(path: Path) -> None:
+        write_folder(path, X, Y)
+        write_table(path, "data.csv", header, list(lines))
+
+    return make
+
+
+def parquet(**columns: object) -> Make:
+    return lambda path: write_parquet(path, **{"image": PNGS, "label": Y} | columns)
+
+
+def cifar(change: Callable[[Path], object]) -> Make:
+    def make(path: Path) -> object:
+        batches = {f"data_batch_{number}": (SQUARE, Y) for number in range(1, 6)}
+        write_cifar(path, batches | {"test_batch": (SQUARE, Y)})
+        return change(path / "cifar-10-batches-py")
+
+    return make
+
+
+def unreadable(path: Path) -> None:
+    (path / "cat/000.png").chmod(0)
+
+
+SQUARE, PNGS = pixels(8, 32, 32, 3), [png(row) for row in X]
+BOMB = b"P5 20000 20000 255\n"
+FLOAT = Image.fromarray(np.zeros((4, 5), np.float32))
+DEEP = Image.fromarray(np.full((4, 5), 1 << 20, np.int32))
+CSV = "data.csv"
 # Source in the folder, how it is made, the culprit, the fix.
 REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     "missing path": ("", lambda path: None, "no such file or folder", "give a path"),
     "name too long": ("x" * 5000, lambda path: None, "no such file or folder", "give a path"),
-    "unknown form": ("data.csv", lambda path: written(path / "data.csv", b"1,2"), "data.csv", "npz files can be read"),
+    "unknown form": ("data.txt", lambda path: written(path / "data.txt", b"1,2"), "data.txt", "files can be read"),
     "empty folder": ("", lambda path: path.mkdir(), "none of the known forms", "one folder of images a class"),
     "empty train": (
         "",
@@ -89,17 +139,19 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     ),
     "one class": ("", lambda path: write_folder(path, X, 0 * Y), "1 class", "at least 2"),
     "two examples": ("", lambda path: write_folder(path, X[:4], Y[1:5]), "'dog' has 1", "at least 3 a class"),
-    "sizes": ("", folder(lambda p: NOT_ALIKE.save(p / "dog/9.png")), "dog/9.png: 4 x 5", "resize all images"),
     "empty file": ("", folder(lambda p: written(p / "cat/a.png", b"")), "cat/a.png: .* empty", "replace or remove"),
     "no image": ("", folder(lambda p: written(p / "cat/a.png", b"text")), "cat/a.png: .* read", "replace or remove"),
     "cut image": ("", folder(lambda p: cut(p / "dog/007.png")), "dog/007.png: .* read", "replace or remove"),
     "broken header": ("", folder(lambda p: written(p / "cat/a.ppm", b"P6 5")), "cat/a.ppm: .* read", "replace"),
-    "dangling link": ("", folder(lambda p: (p / "cat/a.png").symlink_to("b")), "cat/a.png: .* read", "replace"),
+    "dangling link": (
+        "",
+        folder(lambda p: (p / "cat/a.png").symlink_to("b")),
+        "cat/a.png: .* no such file",
+        "remove what",
+    ),
     "folder for an image": ("", folder(lambda p: (p / "cat/a.png").mkdir()), "cat/a.png: .* read", "replace"),
-    "16 bits": ("", folder(lambda p: IMAGE_16.save(p / "cat/a.png")), "cat/a.png: .* mode I;16", "8 bits"),
     "empty class": ("", folder(lambda p: (p / "eel").mkdir()), "eel: .* no images", "remove the folder"),
     "test class": ("", folder_with_test(lambda p: (p / "test/eel").mkdir()), "test/eel: .* not in train", "add it"),
-    "test size": ("", folder_with_test(lambda p: NOT_ALIKE.save(p / "test/cat/9.png")), "test/cat/9.png", "resize"),
     "npz without x": ("data.npz", lambda path: write_npz(path, y_train=Y), "no array x_train", "save it as x_train"),
     "npz of one class": ("data.npz", npz(y_train=0 * Y), "1 class", "at least 2 classes"),
     "NaN label": ("data.npz", npz(y_train=np.where(Y == 1, np.nan, 0.0)), r"y_train\[4\] is nan", "a label"),
@@ -122,9 +174,19 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     "no npz": ("data.npz", lambda path: written(path / "data.npz", b"text"), "data.npz: .* read", "numpy.savez"),
     "empty npz": ("data.npz", lambda path: written(path / "data.npz", b""), "data.npz: .* read", "numpy.savez"),
     "array as npz": ("data.npz", an_array, "data.npz: .* single array", "numpy.savez"),
-    "zip as npz": ("data.npz", a_zip, "y_train has the shape", "one label an example"),
-    "truncated idx": ("", idx(lambda p: cut(p / "train-images-idx3-ubyte")), "train-images.*72 bytes", "download"),
-    "idx header": ("", idx(lambda p: written(p / "train-images-idx3-ubyte", b"ab")), "train-images.*read", "download"),
+    "zip as npz": ("data.npz", a_zip, "no array x_train", "save it"),
+    "truncated idx": (
+        "",
+        idx(lambda p: cut(p / "train-images-idx3-ubyte")),
+        "train-images.*88 bytes too early",
+        "download",
+    ),
+    "idx header": (
+        "",
+        idx(lambda p: written(p / "train-images-idx3-ubyte", b"ab")),
+        "train-images.*2 bytes too early",
+        "download",
+    ),
     "empty idx": ("", idx(lambda p: written(p / "train-labels-idx1-ubyte", b"")), "train-labels.*empty", "download"),
     "packed idx": (
         "",
@@ -140,7 +202,91 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     ),
     "idx without labels": ("", lambda path: write_idx(path, X), "train-labels-idx1-ubyte.*missing", "put it there"),
     "half a test set": ("", lambda path: write_idx(path, X, Y, X), "only one is there", "both there, or neither"),
+    "idx of one more": (
+        "",
+        idx(lambda p: written(p / "train-labels-idx1-ubyte", struct.pack(">HBBI", 0, 8, 1, 8) + bytes(9))),
+        "longer than its header",
+        "download",
+    ),
+    "bare images": ("", lambda path: written(path / "a.png", PNGS[0]), "no folder of a class", "one folder of images"),
+    "too deep": ("", lambda path: write_folder(path / "cat" / "x", X, Y), "lie deeper, such as .*png", "move them up"),
+    "twin classes": ("", folder(lambda p: (p / "cat ").mkdir()), "cat .*differs from 'cat'", "into one folder"),
+    "bomb": ("", folder(lambda p: written(p / "cat/a.pgm", BOMB)), "cat/a.pgm: its pixels are too many", "smaller"),
+    "32 bits": ("", folder(lambda p: DEEP.save(p / "cat/a.tif")), "cat/a.tif: .*32 bits", "8 bits a channel"),
+    "float pixels": ("", folder(lambda p: FLOAT.save(p / "cat/a.tif")), "cat/a.tif: .* mode F", "8 bits a channel"),
+    "channels first": (
+        "data.npz",
+        npz(x_train=pixels(8, 3, 32, 32)),
+        r"x_train is \(8, 3, 32, 32\), channels first",
+        "moveaxis",
+    ),
+    "float images": ("data.npz", npz(x_train=np.zeros((8, 4, 5, 3))), "x_train is float64", "scale images to 0..255"),
+    "twin names": ("data.npz", npz(classes=["a", "a "]), "classes holds a name twice", "name of its own"),
+    "empty csv": (CSV, lambda path: written(path / CSV, b""), "data.csv: it is empty", "line of column names"),
+    "csv of names": (CSV, table("path,label"), "data.csv: it has no rows", "add some"),
+    "no label column": (CSV, table("path,size", ["a", 1]), "hold the labels.* 'path', 'size'", "'label'"),
+    "no path column": (CSV, table("name,label", ["a", 1]), "hold the images.* 'name', 'label'", "'path'"),
+    "missing files": (
+        CSV,
+        table("path,label", *[["no.png", label] for label in Y]),
+        r"no.png \(line 2 of data.csv\): .*no such file",
+        "remove what names it",
+    ),
+    "NaN in csv": (CSV, table("path,label", ["cat/000.png", "nan"]), "line 2 of .*: it has no label", "give it one"),
+    "no label in csv": (CSV, table("path,label", ["cat/000.png", " "]), "line 2 of .*: it has no label", "give it one"),
+    "no path in csv": (CSV, table("path,label", ["", "cat"]), "line 2 has no path", "give it one"),
+    "short line": (CSV, table("path,label", ["cat/000.png"]), "line 2 has 1 values", "one value a column"),
+    "unknown split": (CSV, table("path,label,split", ["a", "b", "c"]), "line 2 .*its split is 'c'", "train, training"),
+    "only test": (CSV, table("path,label,split", ["a", "b", "test"]), "no row is of the split train", "split some off"),
+    "csv test label": (
+        CSV,
+        table("path,label,split", ["a", "b", "train"], ["a", "c", "test"]),
+        "line 3 of .*: no training row has the label 'c'",
+        "remove it",
+    ),
+    "csv in latin-1": (CSV, lambda path: written(path / CSV, b"path,label\n\xe9,1\n"), "cannot be read", "UTF-8"),
+    "no parquet": ("a.parquet", lambda path: written(path / "a.parquet", b"text"), "a.parquet: .* read", "write it"),
+    "cut parquet": (
+        "data.parquet",
+        lambda path: cut(write_parquet(path, image=PNGS, label=Y)),
+        "data.parquet: .* read",
+        "write it again",
+    ),
+    "parquet columns": (
+        "data.parquet",
+        lambda path: write_parquet(path, a=Y, b=Y),
+        "hold the images; it has 'a', 'b'|'a', 'b'",
+        "'path'",
+    ),
+    "NaN in parquet": (
+        "data.parquet",
+        parquet(label=[float("nan"), *Y[1:].astype(float)]),
+        "row 0 of .*no label",
+        "one, or remove",
+    ),
+    "no image in parquet": ("data.parquet", parquet(image=[None, *PNGS[1:]]), "row 0 of .*empty", "replace"),
+    "text in parquet": ("data.parquet", parquet(image=[b"x", *PNGS[1:]]), "row 0 of .*cannot be read", "replace"),
+    "pixels in parquet": ("data.parquet", parquet(image=X.reshape(8, -1).tolist()), "type list", "encoded files"),
+    "labels in parquet": ("data.parquet", parquet(label=[[1]] * 8), r"row 0 .*its label is \[1\]", "whole numbers"),
+    "exploit": (
+        "cifar-10-batches-py",
+        cifar(lambda p: written(p / "data_batch_3", pickle.dumps(Exploit()))),
+        "data_batch_3: .*wants posix.mkdir",
+        "download it again",
+    ),
+    "cut cifar": ("cifar-10-batches-py", cifar(lambda p: cut(p / "data_batch_1")), "data_batch_1: .* read", "download"),
+    "no cifar": ("nothing", lambda path: path.mkdir(), "no such folder", "download the data set first"),
+    "part of cifar": (
+        "cifar-10-batches-py",
+        cifar(lambda p: (p / "data_batch_2").unlink()),
+        "data_batch_2: .*No such file",
+        "download the data set first",
+    ),
 }
+
+
+def source_of(case: str, path: Path) -> str:
+    return f"cifar10:{path}" if case.endswith(("cifar", "exploit")) else str(path)
 
 
 @pytest.mark.parametrize("case", REFUSALS)
@@ -150,7 +296,7 @@ def test_a_refusal_names_the_culprit_and_the_fix_and_leaves_nothing(case: str, t
     root = tmp_path / "root"
     root.mkdir()
     with pytest.raises(InvalidRequest) as caught:
-        register(str(tmp_path / "source" / name), valid_fraction=None, test_fraction=None, seed=0, root=root)
+        register(Request(source_of(case, tmp_path / "source" / name)), root)
     assert caught.value.field == "source"
     fault, _, advice = caught.value.message.rpartition("; ")
     assert re.search(culprit, fault)
@@ -160,7 +306,22 @@ def test_a_refusal_names_the_culprit_and_the_fix_and_leaves_nothing(case: str, t
 
 def test_an_unknown_home_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match="no such file or folder"):
-        register("~nobody-of-that-name/x", valid_fraction=None, test_fraction=None, seed=0, root=tmp_path)
+        register(Request("~nobody-of-that-name/x"), tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    folder(unreadable)(tmp_path / "source")
+    with pytest.raises(InvalidRequest, match=r"cat/000\.png: it may not be read"):
+        register(Request(str(tmp_path / "source")), tmp_path / "root")
+
+
+def test_no_code_of_a_pickle_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cifar(lambda p: written(p / "data_batch_3", pickle.dumps(Exploit())))(tmp_path / "source")
+    with pytest.raises(InvalidRequest):
+        register(Request(f"cifar10:{tmp_path / 'source'}"), tmp_path / "root")
+    assert not (tmp_path / "exploited").exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's and numpy's, of damaged headers
@@ -177,8 +338,8 @@ def test_damaged_files_are_read_or_refused(
         content[place] = value
     file.write_bytes(content[: data.draw(st.integers(0, len(content)))])
     try:
-        dataset = register(str(source), valid_fraction=None, test_fraction=None, seed=0, root=path / "root")
+        dataset = register(Request(str(source)), path / "root")
     except InvalidRequest:
-        assert not (path / "root").exists()
+        assert not (path / "root").exists() or not list((path / "root").iterdir())
     else:
         assert [folder.name for folder in (path / "root").iterdir()] == [dataset.sha256]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
-from neunets_engine.datasets import register
+from neunets_engine.datasets import Request, register
 from neunets_engine.datasets.split import held_out
 from sources import FORMS, labels, pixels, write_folder, write_npz
 
@@ -23,8 +23,7 @@ ROWS = st.lists(st.integers(2, 40), min_size=2, max_size=6)
 
 
 def read(source: Path | str, root: Path, seed: int = 0, **fractions: float) -> service_pb2.Dataset:
-    valid, test = fractions.get("valid_fraction"), fractions.get("test_fraction")
-    return register(str(source), valid_fraction=valid, test_fraction=test, seed=seed, root=root)
+    return register(Request(str(source), seed=seed, **fractions), root)
 
 
 def kept(dataset: service_pb2.Dataset, root: Path) -> dict[str, NDArray[Any]]:

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.graph import DataType, Graph, Input, Node
-from neunets_trainer.training import Ended, Order, Progress, Task, Weights, run
+from neunets_trainer.task import Ended, Order, Progress, Task, Weights
+from neunets_trainer.training import run
 
 __all__ = [
     "CLASSES",

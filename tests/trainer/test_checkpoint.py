@@ -19,7 +19,8 @@ from neunets_trainer.checkpoint import Checkpoint, decode_checkpoint, encode_che
 values = arrays(np.float32, array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=3))
 keys = st.builds("{}.{}".format, st.text("abc/_0123", min_size=1), st.sampled_from(("weight", "bias", "running_var")))
 named: st.SearchStrategy[dict[str, NDArray[np.float32]]] = st.dictionaries(keys, values, max_size=4)
-checkpoints = st.builds(Checkpoint, st.integers(0, 1 << 53), st.floats(0.0, 1e9), named, named)
+averages = st.none() | named.filter(bool)
+checkpoints = st.builds(Checkpoint, st.integers(0, 1 << 53), st.floats(0.0, 1e9), named, named, averages)
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 trees = st.recursive(scalars, lambda t: st.lists(t) | st.dictionaries(st.text() | st.just("__metadata__"), t))
 
@@ -28,7 +29,9 @@ trees = st.recursive(scalars, lambda t: st.lists(t) | st.dictionaries(st.text() 
 def test_a_checkpoint_survives_its_bytes(checkpoint: Checkpoint) -> None:
     again = decode_checkpoint(encode_checkpoint(checkpoint))
     assert (again.step, again.device_s) == (checkpoint.step, checkpoint.device_s)
-    for kept, given_ in ((again.weights, checkpoint.weights), (again.momentum, checkpoint.momentum)):
+    assert (again.average is None) == (checkpoint.average is None)
+    pairs = [(again.weights, checkpoint.weights), (again.momentum, checkpoint.momentum)]
+    for kept, given_ in (*pairs, (again.average or {}, checkpoint.average or {})):
         assert kept.keys() == given_.keys()
         for key, value in given_.items():
             assert kept[key].dtype == np.float32

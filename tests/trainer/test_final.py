@@ -17,7 +17,7 @@ from neunets.reference import initialise
 from neunets.reference import run as reference
 from neunets_trainer.data import Data, load_data
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.training import Ended, Outcome, Task, Weights
+from neunets_trainer.task import Ended, Outcome, Task, Weights
 from trainer.problems import Clock, assert_same_weights, network, plain_network, train, write_images
 
 RECIPE = Recipe(epochs=8.0, batch_size=16, learning_rate=0.05)
@@ -62,6 +62,31 @@ def test_a_final_training_measures_the_test_set_and_leaves_a_probe(data: Data, r
     x, probabilities = last.probe
     np.testing.assert_array_equal(x, data.valid.x.numpy())
     np.testing.assert_allclose(probabilities, expected_probabilities(last.weights, x), atol=1e-5)
+
+
+@pytest.mark.parametrize("test_mirror", [False, True])
+def test_the_predictions_are_of_the_whole_test_set(data: Data, test_mirror: bool) -> None:
+    last = final(data, replace(RECIPE, test_mirror=test_mirror), None)
+    assert last.predictions is not None
+    assert last.weights is not None
+    probabilities, labels = last.predictions
+    x = data.test().x.numpy()
+    logits = reference(network(), last.weights, x)
+    if test_mirror:
+        logits = (logits + reference(network(), last.weights, x[:, :, ::-1])) / 2
+    np.testing.assert_array_equal(labels, data.test().y.numpy())
+    np.testing.assert_allclose(probabilities, torch.from_numpy(logits).softmax(1).numpy(), atol=1e-5)
+    assert last.metrics["test_accuracy"] == (probabilities.argmax(1) == labels).mean()
+
+
+def test_the_predictions_are_those_of_the_kept_network(data: Data, trained: Ended) -> None:
+    last = final(data, BARELY, trained.weights)
+    assert last.metrics["kept_incumbent"] == 1.0
+    assert last.predictions is not None
+    assert trained.weights is not None
+    np.testing.assert_allclose(
+        last.predictions[0], expected_probabilities(trained.weights, data.test().x.numpy()), atol=1e-5
+    )
 
 
 def test_a_better_incumbent_is_kept(data: Data, trained: Ended) -> None:
@@ -113,6 +138,7 @@ def test_only_a_final_training_reads_the_test_set(without_test_set: Data, recipe
     assert last.outcome is Outcome.SUCCEEDED
     assert "test_accuracy" not in last.metrics
     assert last.probe is None
+    assert last.predictions is None
 
 
 @pytest.mark.parametrize("recipe", [BARELY, BY_CLOCK])

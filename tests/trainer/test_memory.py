@@ -25,7 +25,8 @@ def train_within(channels: int, size: int, room_bytes: int) -> str:
         from neunets.graph import DataType, Graph, Input, Node
         from neunets_trainer.data import Data, Split
         from neunets_trainer.recipe import Recipe
-        from neunets_trainer.training import Order, Task, run
+        from neunets_trainer.task import Order, Task
+        from neunets_trainer.training import run
 
         torch.set_num_threads(1)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,3 +35,19 @@ def test_steps_are_those_of_torch(seed: int, momentum: float, decay: float, rate
         reference.step()
     for key in values:
         torch.testing.assert_close(ours[key], theirs[key], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_order_in_memory_changes_no_step(kernel: int) -> None:
+    x = torch.randn(2, 3, 5, 5, generator=torch.Generator().manual_seed(0))
+    moved = []
+    for form in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(1)
+        layer = torch.nn.Conv2d(3, 4, kernel).to(memory_format=form)
+        optimizer = Nesterov(dict(layer.named_parameters()), 0.9, 0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            layer(x.contiguous(memory_format=form)).square().sum().backward()
+            optimizer.step(0.01)
+        moved.append(layer.weight.detach())
+    torch.testing.assert_close(moved[0], moved[1], rtol=1e-4, atol=1e-6)

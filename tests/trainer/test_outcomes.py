@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from neunets.graph import Node
 from neunets_trainer.data import Data, Split
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.training import Ended, Order, Outcome, Task, run
+from neunets_trainer.task import Ended, Order, Outcome, Task
+from neunets_trainer.training import run
 from trainer.problems import Clock, network, plain_network, train
 
 RECIPE = Recipe(epochs=2.0, batch_size=16)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.errors import InvalidRequest
+from neunets.hyperparameters import HYPERPARAMETERS, TOTALS
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets_trainer.recipe import FIELDS, Recipe, recipe_from_proto
+from neunets_trainer.recipe import Recipe, recipe_from_proto
 
 
 def complete() -> synthesizer_pb2.Recipe:
@@ -23,6 +26,11 @@ def complete() -> synthesizer_pb2.Recipe:
         warmup=0.3,
         shift=2,
         mirror=True,
+        cutout=8,
+        averaging=0.25,
+        norm_momentum=0.5,
+        test_mirror=True,
+        class_weighting=0.75,
     )
 
 
@@ -33,7 +41,7 @@ def refused(message: synthesizer_pb2.Recipe) -> str:
 
 
 def test_a_complete_recipe_is_read_field_by_field() -> None:
-    expected = Recipe(3.0, None, 0.05, 0.8, 1e-4, 0.2, 32, 0.3, 2, True)
+    expected = Recipe(3.0, None, 0.05, 0.8, 1e-4, 0.2, 32, 0.3, 2, True, None, 8, 0.25, 0.5, True, 0.75)
     assert recipe_from_proto(complete()) == expected
 
 
@@ -44,14 +52,21 @@ def test_a_recipe_by_the_clock_has_no_epochs() -> None:
     assert (recipe.epochs, recipe.device_s) == (None, 7.5)
 
 
-@pytest.mark.parametrize("field", ["epochs", *(field for field in FIELDS if field != "batch_size")])
+def test_a_recipe_by_steps_has_neither_epochs_nor_seconds() -> None:
+    message = complete()
+    message.steps = 40
+    recipe = recipe_from_proto(message)
+    assert (recipe.epochs, recipe.device_s, recipe.steps) == (None, None, 40)
+
+
+@pytest.mark.parametrize("field", ["epochs", "steps", *(field for field in HYPERPARAMETERS if field != "batch_size")])
 def test_zero_is_not_unset(field: str) -> None:
     message = complete()
     setattr(message, field, 0)
     assert getattr(recipe_from_proto(message), field) == 0
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", HYPERPARAMETERS)
 def test_an_unset_field_is_named(field: str) -> None:
     message = complete()
     message.ClearField(field)  # type: ignore[arg-type]
@@ -60,7 +75,7 @@ def test_an_unset_field_is_named(field: str) -> None:
 
 def test_every_optional_field_is_needed() -> None:
     optional = {field.name for field in synthesizer_pb2.Recipe.DESCRIPTOR.fields if field.has_presence}
-    assert optional == {*FIELDS, "epochs", "device_s"}
+    assert optional == {*HYPERPARAMETERS, *TOTALS}
 
 
 def test_a_recipe_without_an_end_is_refused() -> None:
@@ -89,6 +104,22 @@ def test_a_warmup_beyond_the_training_is_refused(warmup: float) -> None:
     assert refused(message) == "recipe.warmup"
 
 
-def test_epochs_and_seconds_at_once_are_refused() -> None:
+@given(averaging=st.floats().filter(lambda value: not 0.0 <= value < 1.0))
+def test_an_average_over_more_than_all_steps_is_refused(averaging: float) -> None:
+    message = complete()
+    message.averaging = averaging
+    assert refused(message) == "recipe.averaging"
+
+
+@pytest.mark.parametrize("totals", [{"epochs": 1.0, "device_s": 1.0}, {"epochs": 1.0, "steps": 1}, {}])
+def test_a_recipe_has_one_total(totals: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="exactly one"):
-        Recipe(epochs=1.0, device_s=1.0)
+        Recipe(**totals)
+
+
+@pytest.mark.parametrize("total", TOTALS)
+def test_a_total_of_zero_trains_nothing(total: str) -> None:
+    none: dict[str, Any] = {total: 0}
+    some: dict[str, Any] = {total: 1}
+    assert not Recipe(**none).trains
+    assert Recipe(**some).trains

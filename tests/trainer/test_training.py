@@ -10,22 +10,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neunets.draws import generator
 from neunets.graph import DataType, Graph, Input, Node
+from neunets.reference import initialise
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
 from neunets_trainer.data import Data, load_data
 from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.training import Ended, Outcome, Progress, Task, run
+from neunets_trainer.task import Ended, Outcome, Progress, Task
+from neunets_trainer.training import run
 from trainer.problems import Clock, assert_same_weights, network, plain_network, train, write_sequences
 
 RECIPE = Recipe(epochs=10.0, batch_size=16, learning_rate=0.05)
-SHAKEN = replace(RECIPE, epochs=2.0, shift=2, mirror=True)
+SHAKEN = replace(RECIPE, epochs=2.0, shift=2, mirror=True, cutout=3, averaging=0.3, class_weighting=0.5)
 STEPS = 12  # of two epochs
 EVENT_S = 6.0  # each step is reported with a checkpoint
 
 
 def curve(events: list[Progress]) -> list[Progress]:
-    return [replace(event, checkpoint=None) for event in events]
+    """Without what the process holds: its memory, its checkpoints."""
+    measured = [{key: value for key, value in event.metrics.items() if key != "memory_bytes"} for event in events]
+    return [replace(event, metrics=metrics, checkpoint=None) for event, metrics in zip(events, measured, strict=True)]
 
 
 def shaken(data: Data, precision: Precision, momentum: float) -> Task:
@@ -82,11 +87,17 @@ def test_each_epoch_has_every_row_once_in_an_order_of_its_own(data: Data) -> Non
 
 
 @settings(max_examples=25)
-@given(stop=st.integers(1, STEPS - 1), precision=st.sampled_from(Precision), momentum=st.sampled_from((0.0, 0.9)))
+@given(
+    stop=st.integers(1, STEPS - 1),
+    precision=st.sampled_from(Precision),
+    momentum=st.sampled_from((0.0, 0.9)),
+    averaging=st.sampled_from((0.0, 0.3)),
+)
 def test_a_resumed_training_has_the_curve_of_an_undisturbed_one(
-    data: Data, stop: int, precision: Precision, momentum: float
+    data: Data, stop: int, precision: Precision, momentum: float, averaging: float
 ) -> None:
     task = shaken(data, precision, momentum)
+    task = replace(task, recipe=replace(task.recipe, averaging=averaging))
     undisturbed, expected = train(task, Clock(EVENT_S))
     kept = undisturbed[stop - 1]
     assert kept.step == stop
@@ -117,6 +128,21 @@ def test_a_checkpoint_is_a_copy(data: Data) -> None:
     assert isinstance(last, Ended)
     assert_same_weights(first.checkpoint.weights, before.weights)
     assert_same_weights(first.checkpoint.momentum, before.momentum)
+    assert_same_weights(first.checkpoint.average, before.average)
+
+
+def test_the_averaged_weights_are_kept_and_the_last_ones_trained_on(data: Data) -> None:
+    task = Task(plain_network(), replace(RECIPE, epochs=2.0, averaging=0.5), 0, data)
+    progress, averaged = train(task, Clock(EVENT_S))
+    last_progress, last = train(replace(task, recipe=replace(task.recipe, averaging=0.0)), Clock(EVENT_S))
+    losses, last_losses = ([event.metrics["train_loss"] for event in events] for events in (progress, last_progress))
+    assert losses == last_losses
+    assert averaged.weights is not None
+    assert last.weights is not None
+    assert not np.array_equal(averaged.weights["conv.weight"], last.weights["conv.weight"])
+    kept = progress[-1].checkpoint
+    assert kept is not None
+    assert_same_weights(kept.average, averaged.weights)
 
 
 @settings(max_examples=15)
@@ -141,3 +167,33 @@ def test_no_part_of_a_batch_is_a_single_row(data: Data) -> None:
 def test_a_sliver_of_an_epoch_is_a_step(data: Data) -> None:
     _, last = train(Task(plain_network(), replace(RECIPE, epochs=0.01), 0, data))
     assert last.metrics["epochs"] == pytest.approx(1 / 6)
+
+
+@settings(max_examples=20)
+@given(steps=st.integers(1, 3 * STEPS))
+def test_a_training_by_steps_has_so_many(data: Data, steps: int) -> None:
+    progress, last = train(Task(plain_network(), Recipe(steps=steps, batch_size=16), 0, data), Clock(EVENT_S))
+    assert last.outcome is Outcome.SUCCEEDED
+    assert [event.step for event in progress] == list(range(1, steps + 1))
+    assert last.metrics["epochs"] == pytest.approx(steps / 6)
+
+
+def test_a_continued_training_begins_with_the_incumbents_weights(data: Data) -> None:
+    _, trained = train(Task(plain_network(), replace(RECIPE, epochs=30.0, label_smoothing=0.0), 0, data))
+    once = Recipe(steps=1, batch_size=16, learning_rate=1e-12, label_smoothing=0.0)
+    task = Task(plain_network(), once, 1, data, incumbent=trained.weights, continues=True)
+    (goes_on,), last = train(task, Clock(EVENT_S))
+    (afresh,), other = train(replace(task, continues=False), Clock(EVENT_S))
+    assert goes_on.metrics["train_loss"] < 0.2 * afresh.metrics["train_loss"]
+    assert_same_weights(last.weights, trained.weights, atol=1e-6)
+    assert last.weights is not None
+    assert other.weights is not None
+    assert not np.allclose(other.weights["conv.weight"], last.weights["conv.weight"])
+
+
+def test_a_checkpoint_goes_before_the_incumbent(data: Data) -> None:
+    task = shaken(data, Precision.FLOAT32, 0.9)
+    undisturbed, expected = train(task, Clock(EVENT_S))
+    incumbent = initialise(task.graph, generator(9, 0))
+    again = replace(task, checkpoint=undisturbed[3].checkpoint, incumbent=incumbent, continues=True)
+    assert_same_weights(train(again, Clock(EVENT_S))[1].weights, expected.weights)

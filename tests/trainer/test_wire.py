@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from neunets.errors import InvalidGraph, InvalidRequest
@@ -9,31 +10,52 @@ from neunets.graph.v1 import graph_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
 from neunets.worker.v1 import worker_pb2
+from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
 from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import recipe_from_proto
-from neunets_trainer.training import Order, Outcome, Task
+from neunets_trainer.task import Order, Outcome, Task
 from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
 from trainer.problems import network
 
 RECIPE = synthesizer_pb2.Recipe(
     device_s=9.0, schedule=synthesizer_pb2.SCHEDULE_ONE_CYCLE, learning_rate=0.1, momentum=0.9, weight_decay=0.0,
-    label_smoothing=0.0, batch_size=8, warmup=0.1, shift=1, mirror=True,
+    label_smoothing=0.0, batch_size=8, warmup=0.1, shift=1, mirror=True, cutout=2, averaging=0.2, norm_momentum=0.1,
+    test_mirror=True, class_weighting=0.5,
 )  # fmt: skip
 
 
 def a_job() -> worker_pb2.Job:
     graph = graph_to_proto(network())
-    return worker_pb2.Job(graph=graph, recipe=RECIPE, seed=2**64 - 1, deadline_s=50.0, final=True, device_s_used=2.5)
+    return worker_pb2.Job(
+        graph=graph, recipe=RECIPE, seed=2**64 - 1, deadline_s=50.0, final=True, device_s_used=2.5,
+        metric="valid_macro_f1", continues=True, trains_on_validation=True,
+    )  # fmt: skip
 
 
 def test_a_job_is_read_field_by_field(data: Data) -> None:
-    task = task_from_proto(a_job(), data, Precision.BFLOAT16, None, None)
-    recipe = recipe_from_proto(RECIPE)
-    expected = Task(network(), recipe, 2**64 - 1, data, precision=Precision.BFLOAT16, final=True, deadline_s=50.0)
-    assert task.device_s_used == 2.5
-    for name in ("graph", "recipe", "seed", "data", "precision", "final", "deadline_s", "accumulate", "checkpoint"):
-        assert getattr(task, name) == getattr(expected, name), name
+    checkpoint, incumbent = Checkpoint(3, 1.5, {}, {}), {"logits.bias": np.zeros(2, np.float32)}
+    assert task_from_proto(a_job(), data, Precision.BFLOAT16, checkpoint, incumbent) == Task(
+        network(),
+        recipe_from_proto(RECIPE),
+        2**64 - 1,
+        data,
+        precision=Precision.BFLOAT16,
+        checkpoint=checkpoint,
+        incumbent=incumbent,
+        final=True,
+        deadline_s=50.0,
+        device_s_used=2.5,
+        metric="valid_macro_f1",
+        continues=True,
+        trains_on_validation=True,
+    )
+
+
+def test_a_job_without_a_metric_compares_by_accuracy(data: Data) -> None:
+    job = a_job()
+    job.ClearField("metric")
+    assert task_from_proto(job, data, Precision.FLOAT32, None, None).metric == "valid_accuracy"
 
 
 @pytest.mark.parametrize(("asked", "parts"), [(0, 1), (1, 1), (4, 4)])

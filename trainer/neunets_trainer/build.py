@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
+from typing import Final
 
 import numpy as np
 import torch
@@ -18,26 +20,31 @@ from neunets_trainer.layers import LAYERS, Site
 
 __all__ = ["Network", "build", "load_weights", "named_tensors", "weights_of"]
 
+# Operators whose gradient follows from their inputs alone.
+FRESH: Final = ("conv", "separable_conv", "linear", "batch_norm", "add")
+
 
 class Network(nn.Module):
     """Inputs as stored, channels last, to logits (N, classes)."""
 
-    mean: Tensor  # (C,)
-    std: Tensor  # (C,)
+    mean: Tensor  # (H, W, C) or (L, C), as is std: torch is slow where it broadcasts over a few channels
+    std: Tensor
 
     def __init__(self, graph: Graph, weights: Mapping[str, Tensor], generator: torch.Generator) -> None:
         super().__init__()
         self.graph = graph
         self.generator = generator
         self.memory_format = torch.contiguous_format
-        self.register_buffer("mean", torch.tensor(graph.input.mean), persistent=False)
-        self.register_buffer("std", torch.tensor(graph.input.std), persistent=False)
-        shapes = infer_shapes(graph)
+        extents = graph.input.shape[:-1]
+        self.register_buffer("mean", torch.tensor(graph.input.mean).repeat(*extents, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(graph.input.std).repeat(*extents, 1), persistent=False)
+        shapes, spare = infer_shapes(graph), _spare(graph)
         self.layers = nn.ModuleList()
         for node in graph.nodes:
             prefix = f"{node.name}."
             own = {key.removeprefix(prefix): value for key, value in weights.items() if key.startswith(prefix)}
-            site = Site(attributes_of(node), [shapes[name] for name in node.inputs], own, generator)
+            inputs = [shapes[name] for name in node.inputs]
+            site = Site(attributes_of(node), inputs, own, generator, node.inputs[0] in spare)
             self.layers.append(LAYERS[node.op](site))
         self._last_readers = _last_readers(graph)
 
@@ -47,7 +54,7 @@ class Network(nn.Module):
 
     def normalise(self, x: Tensor) -> Tensor:
         """(N, H, W, C) or (N, L, C) as stored -> float32, channels first."""
-        x = ((x.float() - self.mean) / self.std).movedim(-1, 1)
+        x = torch.sub(x, self.mean).div_(self.std).movedim(-1, 1)
         return x.contiguous(memory_format=self.memory_format if x.ndim == 4 else torch.contiguous_format)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,6 +64,12 @@ class Network(nn.Module):
             for name in finished:
                 del values[name]
         return values[self.graph.output]
+
+
+def _spare(graph: Graph) -> set[str]:
+    """Values that their only reader may overwrite: none is a view of another, and no gradient is computed from one."""
+    readers = Counter(name for node in graph.nodes for name in node.inputs)
+    return {node.name for node in graph.nodes if node.op in FRESH and readers[node.name] == 1} - {graph.output}
 
 
 def _last_readers(graph: Graph) -> tuple[tuple[str, ...], ...]:

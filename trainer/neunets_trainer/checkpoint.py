@@ -1,4 +1,4 @@
-"""A training that stands still, as safetensors bytes: weights, momentum, step and seconds."""
+"""A training that stands still, as safetensors bytes: weights, their average, momentum, step and seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from neunets.errors import BadCheckpoint
 
 __all__ = ["Checkpoint", "decode_checkpoint", "encode_checkpoint"]
 
-WEIGHTS, MOMENTUM = "weights/", "momentum/"
+WEIGHTS, MOMENTUM, AVERAGE = "weights/", "momentum/", "average/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,13 @@ class Checkpoint:
     device_s: float
     weights: Mapping[str, NDArray[np.float32]]
     momentum: Mapping[str, NDArray[np.float32]]  # of what is trained
+    average: Mapping[str, NDArray[np.float32]] | None = None  # of the weights over the last steps
 
 
 def encode_checkpoint(checkpoint: Checkpoint) -> bytes:
     arrays = {WEIGHTS + key: value for key, value in checkpoint.weights.items()}
     arrays |= {MOMENTUM + key: value for key, value in checkpoint.momentum.items()}
+    arrays |= {AVERAGE + key: value for key, value in (checkpoint.average or {}).items()}
     return save(arrays, {"step": str(checkpoint.step), "device_s": repr(checkpoint.device_s)})
 
 
@@ -44,6 +46,8 @@ def decode_checkpoint(data: bytes) -> Checkpoint:
         step, device_s = int(header["step"]), float(header["device_s"])
     except (SafetensorError, ValueError, TypeError, KeyError, struct.error) as error:
         raise BadCheckpoint(f"a checkpoint of {len(data)} bytes cannot be read: {error}") from error
-    weights = {key.removeprefix(WEIGHTS): value for key, value in arrays.items() if key.startswith(WEIGHTS)}
-    momentum = {key.removeprefix(MOMENTUM): value for key, value in arrays.items() if key.startswith(MOMENTUM)}
-    return Checkpoint(step, device_s, weights, momentum)
+    weights, momentum, average = (
+        {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
+        for prefix in (WEIGHTS, MOMENTUM, AVERAGE)
+    )
+    return Checkpoint(step, device_s, weights, momentum, average or None)

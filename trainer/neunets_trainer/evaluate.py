@@ -1,4 +1,4 @@
-"""Accuracy, loss and probabilities of a network, in float32: what the exported file will compute."""
+"""How good a network is, and its probabilities, in float32: what the exported file will compute."""
 
 from __future__ import annotations
 
@@ -14,38 +14,81 @@ from torch import Tensor
 from neunets_trainer.build import Network
 from neunets_trainer.data import Split
 
-__all__ = ["Score", "probabilities", "score"]
+__all__ = ["Score", "logits_of", "measures", "predict", "score", "score_of"]
 
 BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    accuracy: float  # 0..1
+    """Fractions; means over the classes that have rows."""
+
+    accuracy: float
+    balanced_accuracy: float  # mean recall
+    macro_f1: float
     loss: float  # mean cross entropy, nats
 
+    def metrics(self, split: str) -> dict[str, float]:
+        """By their names on the wire, such as "valid_accuracy"."""
+        return {
+            f"{split}_accuracy": self.accuracy,
+            f"{split}_balanced_accuracy": self.balanced_accuracy,
+            f"{split}_macro_f1": self.macro_f1,
+            f"{split}_loss": self.loss,
+        }
+
+
+def logits_of(network: Network, x: Tensor, with_mirror: bool = False) -> Tensor:
+    """(N, classes); `with_mirror`: the mean of those of the images and of their mirrors. Sequences have no mirror."""
+    logits: Tensor = network(x)
+    return (logits + network(x.flip(2))) / 2 if with_mirror and x.ndim == 4 else logits
+
 
 @torch.no_grad()
-def score(network: Network, split: Split) -> Score:
-    """NaN where there are no rows."""
-    right = torch.zeros((), dtype=torch.float64, device=split.y.device)
+def score(network: Network, split: Split, with_mirror: bool = False, rows: int | None = None) -> Score:
+    """Over the first `rows`, or all. NaN where there are none."""
     loss = torch.zeros((), dtype=torch.float64, device=split.y.device)
+    counts: Tensor | None = None
     with _Evaluation(network):
-        for begin in range(0, len(split), BATCH):
-            x, y = split.x[begin : begin + BATCH], split.y[begin : begin + BATCH]
-            logits = network(x)
-            right += (logits.argmax(1) == y).sum()
+        for x, y in split.blocks(BATCH, rows):
+            logits = logits_of(network, x, with_mirror)
+            classes = logits.shape[1]
+            counts = torch.zeros(classes**2, dtype=torch.int64, device=y.device) if counts is None else counts
+            counts += torch.bincount(y * classes + logits.argmax(1), minlength=classes**2)
             loss += F.cross_entropy(logits, y, reduction="sum")
-    rows = len(split)
-    return Score(float(right) / rows, float(loss) / rows) if rows else Score(float("nan"), float("nan"))
+    if counts is None:
+        return Score(float("nan"), float("nan"), float("nan"), float("nan"))
+    side = int(len(counts) ** 0.5)
+    return measures(counts.reshape(side, side).cpu().numpy(), float(loss))
+
+
+def measures(confusion: NDArray[np.int64], loss_sum: float) -> Score:
+    """`confusion` (classes, classes): rows by true class, columns by predicted class; not empty."""
+    right = np.diag(confusion).astype(np.float64)
+    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
+    present = true > 0
+    recall = right[present] / true[present]
+    f1 = 2.0 * right[present] / (true[present] + predicted[present])
+    rows = int(confusion.sum())
+    return Score(float(right.sum()) / rows, float(recall.mean()), float(f1.mean()), loss_sum / rows)
 
 
 @torch.no_grad()
-def probabilities(network: Network, x: Tensor) -> NDArray[np.float32]:
-    """(N, classes)."""
+def predict(network: Network, split: Split, with_mirror: bool = False, rows: int | None = None) -> NDArray[np.float32]:
+    """Probabilities (rows, classes)."""
     with _Evaluation(network):
-        values: NDArray[np.float32] = network(x).softmax(1).cpu().numpy()
+        parts = [logits_of(network, x, with_mirror).softmax(1).cpu() for x, _ in split.blocks(BATCH, rows)]
+    values: NDArray[np.float32] = torch.cat(parts).numpy()
     return values
+
+
+def score_of(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
+    """Of probabilities (N, classes) for examples with `labels` (N,), N > 0."""
+    rows, classes = probabilities.shape
+    counts = np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2)
+    likelihood = probabilities[np.arange(rows), labels].astype(np.float64)
+    loss = -np.log(np.maximum(likelihood, np.finfo(np.float32).tiny)).sum()
+    return measures(counts.reshape(classes, classes), float(loss))
 
 
 class _Evaluation:

@@ -7,11 +7,19 @@ worker, and 150 MB that it keeps.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 __all__ = ["Nesterov"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    parameters: list[Tensor]
+    momenta: list[Tensor]
+    weight_decay: float
 
 
 class Nesterov:
@@ -24,27 +32,36 @@ class Nesterov:
     def __init__(self, parameters: Mapping[str, Tensor], momentum: float, weight_decay: float) -> None:
         self.momenta = {key: torch.zeros_like(value) for key, value in parameters.items()}
         self._parameters = list(parameters.values())
-        self._decayed = [number for number, value in enumerate(self._parameters) if value.ndim > 1]
-        self._momentum, self._weight_decay = momentum, weight_decay
+        self._momentum = momentum
+        groups: dict[float, _Group] = {}
+        for key, parameter in parameters.items():
+            decay = weight_decay if parameter.ndim > 1 else 0.0
+            group = groups.setdefault(decay, _Group([], [], decay))
+            group.parameters.append(parameter)
+            group.momenta.append(self.momenta[key])
+        self._groups = tuple(groups.values())
 
     def zero_grad(self) -> None:
         for parameter in self._parameters:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move every parameter; each has a gradient."""
-        gradients = [_gradient(parameter) for parameter in self._parameters]
-        if self._decayed and self._weight_decay:
-            chosen = [gradients[number] for number in self._decayed]
-            values = [self._parameters[number] for number in self._decayed]
-            torch._foreach_add_(chosen, values, alpha=self._weight_decay)
-        if self._momentum:
-            momenta = list(self.momenta.values())
-            torch._foreach_mul_(momenta, self._momentum)
-            torch._foreach_add_(momenta, gradients)
-            torch._foreach_add_(gradients, momenta, alpha=self._momentum)
-        torch._foreach_add_(self._parameters, gradients, alpha=-rate)
+    def step(self, rate: float | Tensor) -> None:
+        """Move every parameter; each has a gradient. A rate that is a tensor is read when a step graph is replayed."""
+        for group in self._groups:
+            # One pass over the memory: a third of the time of single operations.
+            torch._fused_sgd_(
+                group.parameters,
+                [_gradient(parameter) for parameter in group.parameters],
+                group.momenta if self._momentum else [],
+                weight_decay=group.weight_decay,
+                momentum=self._momentum,
+                lr=rate,
+                dampening=0.0,
+                nesterov=self._momentum > 0.0,
+                maximize=False,
+                is_first_step=False,
+            )
 
 
 def _gradient(parameter: Tensor) -> Tensor:

@@ -5,25 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from neunets.errors import InvalidRequest
+from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.synthesizer.v1 import synthesizer_pb2
 
 __all__ = ["Recipe", "recipe_from_proto"]
 
-FIELDS = (
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "label_smoothing",
-    "batch_size",
-    "warmup",
-    "shift",
-    "mirror",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Exactly one of `epochs` and `device_s` is set: the total, counted from the trial's first step."""
+    """Exactly one of `epochs`, `device_s` and `steps` is set: the total, counted from the trial's first step."""
 
     epochs: float | None = None
     device_s: float | None = None
@@ -35,33 +25,38 @@ class Recipe:
     warmup: float = 0.2  # fraction of the training, 0..1
     shift: int = 0  # largest shift in pixels
     mirror: bool = False
+    steps: int | None = None
+    cutout: int = 0  # side in pixels
+    averaging: float = 0.0  # fraction of the steps so far, 0..1
+    norm_momentum: float = 0.0  # 0: what each node says
+    test_mirror: bool = False
+    class_weighting: float = 0.0
 
     def __post_init__(self) -> None:
-        if (self.epochs is None) == (self.device_s is None):
-            raise InvalidRequest("recipe.total", "exactly one of epochs and device_s is needed")
+        if [self.epochs, self.device_s, self.steps].count(None) != 2:
+            raise InvalidRequest("recipe.total", "exactly one of epochs, device_s and steps is needed")
         if self.batch_size < 1:
             raise InvalidRequest("recipe.batch_size", "at least 1")
         if not 0.0 <= self.warmup <= 1.0:
             raise InvalidRequest("recipe.warmup", "between 0 and 1")
+        if not 0.0 <= self.averaging < 1.0:
+            raise InvalidRequest("recipe.averaging", "between 0 and 1")
+
+    @property
+    def trains(self) -> bool:
+        """False: only evaluate."""
+        return bool(self.epochs or self.device_s or self.steps)
 
 
 def recipe_from_proto(message: synthesizer_pb2.Recipe) -> Recipe:
     """Raises: InvalidRequest where a field is unset, or the schedule unknown."""
     if message.schedule != synthesizer_pb2.SCHEDULE_ONE_CYCLE:
         raise InvalidRequest("recipe.schedule", f"unknown schedule {message.schedule}")
-    for field in FIELDS:
+    for field in HYPERPARAMETERS:
         if not message.HasField(field):  # type: ignore[arg-type]
             raise InvalidRequest(f"recipe.{field}", "unset")
+    values = {field: getattr(message, field) for field in HYPERPARAMETERS}
     total = message.WhichOneof("total")
-    return Recipe(
-        epochs=message.epochs if total == "epochs" else None,
-        device_s=message.device_s if total == "device_s" else None,
-        learning_rate=message.learning_rate,
-        momentum=message.momentum,
-        weight_decay=message.weight_decay,
-        label_smoothing=message.label_smoothing,
-        batch_size=message.batch_size,
-        warmup=message.warmup,
-        shift=message.shift,
-        mirror=message.mirror,
-    )
+    if total is not None:
+        values[total] = getattr(message, total)
+    return Recipe(**values)

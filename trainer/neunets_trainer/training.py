@@ -3,101 +3,44 @@
 from __future__ import annotations
 
 import math
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
 from neunets.draws import generator
-from neunets.graph import Graph
 from neunets.reference import initialise
-from neunets_trainer.augment import mirror, shift
+from neunets.shapes import infer_shapes
+from neunets_trainer.averaging import Average
 from neunets_trainer.build import Network, build, load_weights, named_tensors, weights_of
 from neunets_trainer.checkpoint import Checkpoint
-from neunets_trainer.data import Data, Split
-from neunets_trainer.evaluate import probabilities, score
+from neunets_trainer.divergence import Divergence
+from neunets_trainer.evaluate import Score, predict, score, score_of
 from neunets_trainer.optimizer import Nesterov
-from neunets_trainer.precision import Precision, autocast
-from neunets_trainer.recipe import Recipe
-from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon, rate
+from neunets_trainer.precision import Precision
+from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon
+from neunets_trainer.step import INITIAL, Stepper
+from neunets_trainer.task import Ended, Order, Outcome, Progress, Task, Weights
+from neunets_trainer.usage import peak_bytes, used_bytes
 
-__all__ = ["Ended", "Order", "Outcome", "Progress", "Task", "run"]
+__all__ = ["run"]
 
 REPORT_EVERY_S: Final = 1.0
 CHECKPOINT_EVERY_S: Final = 5.0
 PROBE_ROWS: Final = 64
-# Of the evaluations at the end, over what the first one took.
+# Rows whose evaluation is timed before a training by the clock.
+TIMED_ROWS: Final = 256
+# Of the evaluations at the end, over what the timed one took.
 RESERVE_FACTOR: Final = 1.2
 # In torch's errors, where memory ran out: its allocators' words, and those of oneDNN, cuBLAS and cuDNN.
 MEMORY_SIGNS: Final = (
     "not enough memory", "can't allocate memory", "out of memory", "could not create a primitive", "_ALLOC_FAILED"
 )  # fmt: skip
-# Streams of random numbers of one seed.
-INITIAL, ORDER_OF_ROWS, CHANGES = 0, 1, 2
-Weights = Mapping[str, NDArray[np.float32]]
-
-
-class Order(Enum):
-    """What the caller wants of a running training."""
-
-    CONTINUE = "continue"
-    FINISH = "finish"
-    ABORT = "abort"
-
-
-class Outcome(Enum):
-    SUCCEEDED = "succeeded"
-    STOPPED = "stopped"
-    OUT_OF_MEMORY = "out of memory"
-    NOT_A_NUMBER = "not a number"
-    TIMED_OUT = "timed out"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What to train. `final`: measure the test set, too, and leave a probe for the export's check."""
-
-    graph: Graph
-    recipe: Recipe
-    seed: int
-    data: Data
-    device: str = "cpu"
-    precision: Precision = Precision.FLOAT32
-    checkpoint: Checkpoint | None = None
-    incumbent: Weights | None = None
-    final: bool = False
-    deadline_s: float = math.inf
-    accumulate: int = 1
-    device_s_used: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    step: int
-    epoch: float
-    device_s: float  # since the trial's first step, over all attempts
-    metrics: Mapping[str, float]
-    checkpoint: Checkpoint | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    outcome: Outcome
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    device_s: float = 0.0
-    peak_bytes: int = 0
-    weights: Weights | None = None
-    probe: tuple[NDArray[np.generic], NDArray[np.float32]] | None = None  # x as stored, probabilities (N, classes)
-    error: str = ""
 
 
 def run(
@@ -113,25 +56,23 @@ def run(
     try:
         yield from _Training(task, order, lambda: monotonic() - begin).run()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        yield Ended(Outcome.OUT_OF_MEMORY, {}, monotonic() - begin, _peak_bytes(task.device), error=_short(error))
+        yield Ended(Outcome.OUT_OF_MEMORY, {}, monotonic() - begin, peak_bytes(task.device), error=_short(error))
     except (RuntimeError, ValueError) as error:  # torch refuses some shapes with the one, some with the other
         is_memory = any(sign in str(error) for sign in MEMORY_SIGNS)
         outcome = Outcome.OUT_OF_MEMORY if is_memory else Outcome.FAILED
-        yield Ended(outcome, {}, monotonic() - begin, _peak_bytes(task.device), error=_short(error))
+        yield Ended(outcome, {}, monotonic() - begin, peak_bytes(task.device), error=_short(error))
 
 
 class _Training:
     def __init__(self, task: Task, order: Callable[[], Order], seconds: Callable[[], float]) -> None:
         self._task, self._order, self._seconds = task, order, seconds
         self._network, self._step = _start(task)
-        self._optimizer, self._rate = _optimizer(self._network, task), 0.0
-        rows = len(task.data.train)
-        self._batch = min(task.recipe.batch_size, rows)
-        self._steps_an_epoch = max(1, rows // self._batch)
-        self._loss = torch.zeros((), device=task.device)
-        self._losses = 0
+        self._optimizer, self._average = _optimizer(self._network, task), _average(self._network, task)
+        self._stepper = Stepper(self._network, self._optimizer, self._average, task)
         self._images_per_s = 0.0
-        self._permutation: tuple[int, Tensor] = (-1, torch.empty(0))
+        classes = infer_shapes(task.graph)[task.graph.output][0]
+        self._divergence = Divergence(classes, task.recipe.warmup)
+        self._validates = len(task.data.valid) > 0
 
     def run(self) -> Iterator[Progress | Ended]:
         horizon = self._plan()
@@ -149,132 +90,125 @@ class _Training:
             if begin > self._task.deadline_s:
                 yield self._failed(Outcome.TIMED_OUT, f"not done within {self._task.deadline_s:g} s")
                 return
-            self._train_step(horizon.progress(self._step, begin))
+            self._stepper.run(self._step, horizon.progress(self._step, begin))
             self._step += 1
             now = self._seconds()
             step_s = now - begin
             due = horizon.validates(self._step, now, evaluated_at, evaluation_s)
             if not due and now - reported[0] < REPORT_EVERY_S:
                 continue
-            train_loss = self._mean_loss()
+            train_loss = self._stepper.mean_loss()
             if not math.isfinite(train_loss):
                 yield self._failed(Outcome.NOT_A_NUMBER, f"the loss is {train_loss} after {self._step} steps")
                 return
-            self._images_per_s = self._batch * (self._step - reported[1]) / max(now - reported[0], 1e-9)
-            metrics = {"train_loss": train_loss, "images_per_s": self._images_per_s}
-            metrics["learning_rate"] = self._rate
+            seconds = max(self._seconds() - reported[0], 1e-9)  # the loss has waited for the device
+            self._images_per_s = self._stepper.batch * (self._step - reported[1]) / seconds
+            metrics = self._measured(train_loss)
             if due:
-                valid = score(self._network, self._task.data.valid)
+                valid = self._score()
                 evaluated_at, evaluation_s = self._seconds(), self._seconds() - now
-                metrics |= {"valid_accuracy": valid.accuracy, "valid_loss": valid.loss}
+                metrics |= valid.metrics("valid")
+                # The loss at a validation, which a resumed training repeats; that of a report hangs on the clock.
+                why = self._divergence.of(horizon.progress(self._step, now), valid.loss) if self._validates else ""
+                if why:
+                    yield self._failed(Outcome.NOT_A_NUMBER, f"{why}, after {self._step} steps")
+                    return
             checkpoint = None
             if self._seconds() - kept >= CHECKPOINT_EVERY_S:
                 kept, checkpoint = self._seconds(), self._checkpoint()
             yield Progress(self._step, self._epoch(), self._seconds(), metrics, checkpoint)
             reported = (self._seconds(), self._step)
-        if self._losses:
-            train_loss = self._mean_loss()
-        yield from self._end(train_loss, Outcome.STOPPED if stopped else Outcome.SUCCEEDED)
+        if self._stepper.losses:
+            train_loss = self._stepper.mean_loss()
+        yield self._end(train_loss, Outcome.STOPPED if stopped else Outcome.SUCCEEDED)
 
     def _plan(self) -> Horizon:
         """How long to train; what the clock's training has to leave for evaluation is measured."""
-        recipe, data = self._task.recipe, self._task.data
-        valid_steps = len(data.valid) / self._batch
+        recipe, data, stepper = self._task.recipe, self._task.data, self._stepper
+        valid_steps = len(data.valid) / stepper.batch
+        if recipe.steps is not None:
+            return StepHorizon(recipe.steps, stepper.steps_an_epoch, valid_steps)
         if recipe.epochs is not None:
-            steps = max(round(recipe.epochs * self._steps_an_epoch), int(recipe.epochs > 0.0))
-            return StepHorizon(steps, self._steps_an_epoch, valid_steps)
+            steps = max(round(recipe.epochs * stepper.steps_an_epoch), int(recipe.epochs > 0.0))
+            return StepHorizon(steps, stepper.steps_an_epoch, valid_steps)
         assert recipe.device_s is not None
-        few = Split(data.valid.x[:256], data.valid.y[:256])
-        score(self._network, few)  # the first call is slower than all others
+        timed = min(TIMED_ROWS, len(data.valid))
+        self._score(timed)  # the first call is slower than all others
         begin = self._seconds()
-        score(self._network, few)
-        row_s = (self._seconds() - begin) / max(1, len(few))
+        self._score(timed)
+        row_s = (self._seconds() - begin) / max(1, timed)
         rows = len(data.valid) + PROBE_ROWS
         if self._task.final:
             rows += len(data.valid) + data.test_rows()
         return ClockHorizon(recipe.device_s, RESERVE_FACTOR * rows * row_s + 0.05)
 
-    def _train_step(self, progress: float) -> None:
-        recipe, network = self._task.recipe, self._network
-        draws = torch.Generator(self._task.device).manual_seed(self._draw(CHANGES, self._step))
-        rows = self._rows()
-        x, y = self._task.data.train.x[rows], self._task.data.train.y[rows]
-        if x.ndim == 4 and recipe.shift:
-            x = shift(x, recipe.shift, draws)
-        if x.ndim == 4 and recipe.mirror:
-            x = mirror(x, draws)
-        network.seed(self._draw(CHANGES, self._step) ^ 1)
-        self._rate = rate(progress, recipe.learning_rate, recipe.warmup)
-        self._optimizer.zero_grad()
-        parts = min(self._task.accumulate, len(y))
-        for part_x, part_y in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
-            with autocast(self._task.precision, self._task.device):
-                logits = network(part_x)
-            loss = F.cross_entropy(logits.float(), part_y, label_smoothing=recipe.label_smoothing, reduction="sum")
-            loss = loss / len(y)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._loss += loss.detach()
-        self._losses += 1
-        self._optimizer.step(self._rate)
+    def _averaged(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._average is None else self._average.applied()
 
-    def _rows(self) -> Tensor:
-        """(batch,) of this step: each epoch has an order of its own."""
-        epoch, position = divmod(self._step, self._steps_an_epoch)
-        if self._permutation[0] != epoch:
-            draws = torch.Generator().manual_seed(self._draw(ORDER_OF_ROWS, epoch))
-            permutation = torch.randperm(len(self._task.data.train), generator=draws).to(self._task.device)
-            self._permutation = (epoch, permutation)
-        return self._permutation[1][position * self._batch : (position + 1) * self._batch]
+    def _score(self, rows: int | None = None) -> Score:
+        """Of the validation rows, by the weights that would be kept."""
+        with self._averaged():
+            return score(self._network, self._task.data.valid, self._task.recipe.test_mirror, rows)
 
-    def _draw(self, stream: int, index: int) -> int:
-        return int(generator(self._task.seed, index, stream).integers(1 << 62))
-
-    def _mean_loss(self) -> float:
-        """Since the last time it was asked for; also waits for the device."""
-        mean = float(self._loss) / max(1, self._losses)
-        self._loss.zero_()
-        self._losses = 0
-        return mean
+    def _measured(self, train_loss: float) -> dict[str, float]:
+        return {
+            "train_loss": train_loss,
+            "images_per_s": self._images_per_s,
+            "learning_rate": self._stepper.rate,
+            "memory_bytes": float(used_bytes(self._task.device)),
+        }
 
     def _epoch(self) -> float:
-        return self._step / self._steps_an_epoch
+        return self._step / self._stepper.steps_an_epoch
 
     def _checkpoint(self) -> Checkpoint:
-        momenta = self._optimizer.momenta.items()
-        momentum = {key: value.to("cpu", copy=True).contiguous().numpy() for key, value in momenta}
-        return Checkpoint(self._step, self._seconds(), weights_of(self._network), momentum)
+        average = None if self._average is None else _on_host(self._average.values)
+        momentum = _on_host(self._optimizer.momenta)
+        return Checkpoint(self._step, self._seconds(), weights_of(self._network), momentum, average)
 
-    def _end(self, train_loss: float, outcome: Outcome) -> Iterator[Progress | Ended]:
-        """Evaluate, keep the better of this network and the incumbent, and measure the test set for that one."""
-        task, network = self._task, self._network
-        weights: Weights = weights_of(network)
-        valid = score(network, task.data.valid)
+    def _end(self, train_loss: float, outcome: Outcome) -> Ended:
+        """Evaluate, and let a final task choose."""
+        with self._averaged():
+            weights: Weights = weights_of(self._network)
+        load_weights(self._network, weights)
+        valid = score(self._network, self._task.data.valid, self._task.recipe.test_mirror)
         is_number = all(np.isfinite(value).all() for value in weights.values())
-        if not is_number or (len(task.data.valid) and not math.isfinite(valid.loss)):  # finite weights can overflow
+        if not is_number or (self._validates and not math.isfinite(valid.loss)):  # finite ones can overflow
             why = f"weights or validation loss are not numbers after {self._step} steps"
-            yield self._failed(Outcome.NOT_A_NUMBER, why)
-            return
+            return self._failed(Outcome.NOT_A_NUMBER, why)
         metrics = {"epochs": self._epoch(), "train_loss": train_loss, "images_per_s": self._images_per_s}
-        probe = None
-        if task.final:
-            if task.incumbent is not None and self._step:
-                load_weights(network, task.incumbent)
-                before = score(network, task.data.valid)
-                keeps = (before.accuracy, -before.loss) > (valid.accuracy, -valid.loss)
-                metrics["kept_incumbent"] = float(keeps)
-                if keeps:
-                    valid, weights = before, task.incumbent
-                else:
-                    load_weights(network, weights)
-            metrics["test_accuracy"] = score(network, task.data.test()).accuracy
-            x = task.data.valid.x[:PROBE_ROWS]
-            probe = (x.cpu().numpy(), probabilities(network, x))
-        metrics |= {"valid_accuracy": valid.accuracy, "valid_loss": valid.loss}
-        yield Ended(outcome, metrics, self._seconds(), _peak_bytes(task.device), weights, probe)
+        if self._task.final:
+            return self._close(outcome, metrics, weights, valid)
+        metrics |= valid.metrics("valid")
+        return Ended(outcome, metrics, self._seconds(), peak_bytes(self._task.device), weights)
+
+    def _close(self, outcome: Outcome, metrics: dict[str, float], weights: Weights, valid: Score) -> Ended:
+        """Keep the better of this network and the incumbent; measure the test set for that one."""
+        task, network, mirrors = self._task, self._network, self._task.recipe.test_mirror
+        if task.incumbent is not None and task.recipe.trains:
+            load_weights(network, task.incumbent)
+            before = score(network, task.data.valid, mirrors)
+            keeps = _rank(before, task.metric) > _rank(valid, task.metric)
+            metrics["kept_incumbent"] = float(keeps)
+            weights = task.incumbent if keeps else weights
+            # Rows that were trained on tell nothing: the figures are those of the network before it.
+            valid = before if keeps or task.trains_on_validation else valid
+            load_weights(network, weights)
+        test = task.data.test()
+        predictions = (predict(network, test, mirrors), test.y.cpu().numpy())
+        x = np.concatenate([part.cpu().numpy() for part, _ in task.data.valid.blocks(PROBE_ROWS, PROBE_ROWS)])
+        probe = (x, predict(network, task.data.valid, mirrors, PROBE_ROWS))
+        metrics |= valid.metrics("valid") | score_of(*predictions).metrics("test")
+        return Ended(outcome, metrics, self._seconds(), peak_bytes(task.device), weights, probe, predictions)
 
     def _failed(self, outcome: Outcome, why: str) -> Ended:
         metrics = {"epochs": self._epoch()}
-        return Ended(outcome, metrics, self._seconds(), _peak_bytes(self._task.device), error=why)
+        return Ended(outcome, metrics, self._seconds(), peak_bytes(self._task.device), error=why)
+
+
+def _rank(found: Score, metric: str) -> tuple[float, float]:
+    """Larger is better."""
+    return found.metrics("valid")[metric], -found.loss
 
 
 def _start(task: Task) -> tuple[Network, int]:
@@ -282,7 +216,7 @@ def _start(task: Task) -> tuple[Network, int]:
     weights: Weights
     if task.checkpoint is not None:
         weights, step = task.checkpoint.weights, task.checkpoint.step
-    elif task.recipe.epochs == 0.0 and task.incumbent is not None:
+    elif task.incumbent is not None and (task.continues or not task.recipe.trains):
         weights, step = task.incumbent, 0
     else:
         weights, step = initialise(task.graph, generator(task.seed, 0, INITIAL)), 0
@@ -304,15 +238,23 @@ def _optimizer(network: Network, task: Task) -> Nesterov:
     return optimizer
 
 
+def _average(network: Network, task: Task) -> Average | None:
+    """As it is before the next step; None: the last weights are kept."""
+    if not task.recipe.averaging:
+        return None
+    average = Average(dict(named_tensors(network)), task.recipe.averaging)
+    if task.checkpoint is not None and task.checkpoint.average is not None:
+        average.load(task.checkpoint.average)
+    return average
+
+
+def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float32]]:
+    return {key: value.to("cpu", copy=True).contiguous().numpy() for key, value in tensors.items()}
+
+
 def _used_s(task: Task) -> float:
     """Seconds that earlier attempts have spent; those after the last checkpoint are not refunded."""
     return max(task.device_s_used, task.checkpoint.device_s if task.checkpoint is not None else 0.0)
-
-
-def _peak_bytes(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # kibibytes on Linux
 
 
 def _short(error: BaseException) -> str:

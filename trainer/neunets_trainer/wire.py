@@ -10,7 +10,7 @@ from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
 from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import recipe_from_proto
-from neunets_trainer.training import Order, Outcome, Task, Weights
+from neunets_trainer.task import Order, Outcome, Task, Weights
 
 __all__ = ["ORDERS", "OUTCOMES", "task_from_proto"]
 
@@ -52,4 +52,7 @@ def task_from_proto(
         deadline_s=job.deadline_s,
         accumulate=max(1, job.accumulate),
         device_s_used=job.device_s_used,
+        metric=job.metric or "valid_accuracy",
+        continues=job.continues,
+        trains_on_validation=job.trains_on_validation,
     )

@@ -1,8 +1,10 @@
-"""A worker on one slot: leases trials from the engine, trains them, reports. What it cannot send ends it."""
+"""A worker on one slot: leases trials from the engine, trains them, reports. An engine that is gone ends it."""
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -13,13 +15,18 @@ import psutil
 import torch
 from safetensors.numpy import load, save
 
-from neunets.errors import NeunetsError
+from neunets.errors import NeunetsError, NotReady
+from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.wire import input_from_proto
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
 from neunets_trainer.data import Data, load_data
+from neunets_trainer.memory import Memory, release
+from neunets_trainer.mirror_probe import probe_mirror
 from neunets_trainer.precision import Precision
-from neunets_trainer.training import Ended, Order, Progress, Task, run
+from neunets_trainer.task import Ended, Order, Outcome, Progress, Task
+from neunets_trainer.training import run
 from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
 
 __all__ = ["Worker"]
@@ -28,6 +35,7 @@ LOG: Final = logging.getLogger(__name__)
 CALL_DEADLINE_S: Final = 30.0
 ARTIFACT_DEADLINE_S: Final = 300.0
 LEASE_WAIT_S: Final = 10
+REFUSED_WAIT_S: Final = 1.0
 CHUNK_BYTES: Final = 256 << 10
 SAFETENSORS: Final = "application/x-safetensors"
 
@@ -35,33 +43,48 @@ SAFETENSORS: Final = "application/x-safetensors"
 class Worker:
     """One process, one device. `name` is the executor's."""
 
-    def __init__(self, channel: grpc.Channel, name: str, device: str, precision: Precision) -> None:
+    def __init__(self, channel: grpc.Channel, name: str, device: str, precision: Precision, memory_bytes: int) -> None:
+        """`memory_bytes`: of this machine, for this slot."""
         self._engine = worker_pb2_grpc.TrainerStub(channel)
         self._name, self._device, self._precision = name, device, precision
+        self._memory = Memory(memory_bytes)
         self._data: tuple[str, Data] | None = None
 
     def work(self) -> NoReturn:
-        """Lease and train. Raises: grpc.RpcError when the engine is gone."""
+        """Lease and train. Raises: grpc.RpcError when the engine is gone; SystemExit to begin anew in less memory."""
         request = worker_pb2.LeaseRequest(
             worker=self._name, device=self._device, device_bytes=_device_bytes(self._device)
         )
         request.wait.FromSeconds(LEASE_WAIT_S)
         while True:
-            answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
-            if answer.HasField("job"):
-                self.train(answer.job)
+            try:
+                answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
+                if answer.HasField("job"):
+                    self.train(answer.job)
+                    self._retire_if_grown()
+                elif answer.HasField("mirror_probe"):
+                    self._probe(answer.mirror_probe)
+            except grpc.RpcError as error:
+                refusal = rpc_error(error)
+                if not isinstance(refusal, NotReady):
+                    raise
+                # Its disk is full: it has paused the run, and keeps the trial as of its last checkpoint.
+                LOG.warning("the engine cannot go on now: %s", refusal.message)
+                time.sleep(REFUSED_WAIT_S)
 
     def train(self, job: worker_pb2.Job) -> None:
         """One lease from its start to its Complete."""
         LOG.info("%s attempt %d of %s", job.trial, job.attempt, job.run)
         torch.set_num_threads(max(1, job.threads))
         with _Lease(self._engine, self._name, job) as lease:
+            is_short = False
             try:
                 for event in run(self._task(job), lease.order):
                     if isinstance(event, Progress):
                         lease.obey(self._report(job, event))
-                    else:
-                        self._complete(job, event)
+                        continue
+                    self._complete(job, event)
+                    is_short = event.outcome is Outcome.OUT_OF_MEMORY
             except NeunetsError as error:  # of the job itself: another worker would fail as well
                 self._engine.Complete(
                     worker_pb2.CompleteRequest(
@@ -70,13 +93,38 @@ class Worker:
                     ),
                     timeout=CALL_DEADLINE_S,
                 )  # fmt: skip
+        if is_short:
+            release(self._device)  # only now: until its iterator is done, the training holds what it had
+
+    def _probe(self, asked: worker_pb2.MirrorProbe) -> None:
+        """Measure whether mirrored images keep their class, and say it."""
+        torch.set_num_threads(max(1, asked.threads))
+        request = worker_pb2.ProbedRequest(worker=self._name, sha256=asked.dataset.sha256)
+        try:
+            data = self._loaded(asked.dataset)
+            found = probe_mirror(data, input_from_proto(asked.input), len(asked.dataset.classes), asked.seed)
+            request.plain, request.mirrored, request.rows = found.plain, found.mirrored, found.rows
+            request.keeps_class = found.keeps_class
+        except NeunetsError as error:
+            request.error = error.message
+        self._engine.Probed(request, timeout=CALL_DEADLINE_S)
+
+    def _retire_if_grown(self) -> None:
+        if self._memory.has_grown(self._device):
+            LOG.warning("this process has grown to %d MB: a new one takes its place", self._memory.private_bytes >> 20)
+            raise SystemExit(os.EX_TEMPFAIL)
 
     def _task(self, job: worker_pb2.Job) -> Task:
-        if self._data is None or self._data[0] != job.dataset.sha256:
-            self._data = (job.dataset.sha256, load_data(Path(job.dataset.folder), self._device))
+        data = self._loaded(job.dataset)
         checkpoint = decode_checkpoint(self._get(job.checkpoint)) if job.HasField("checkpoint") else None
         incumbent = load(self._get(job.incumbent)) if job.HasField("incumbent") else None
-        return task_from_proto(job, self._data[1], self._precision, checkpoint, incumbent)
+        return task_from_proto(job, data, self._precision, checkpoint, incumbent)
+
+    def _loaded(self, dataset: worker_pb2.Dataset) -> Data:
+        """Kept for the next job."""
+        if self._data is None or self._data[0] != dataset.sha256:
+            self._data = (dataset.sha256, load_data(Path(dataset.folder), self._device))
+        return self._data[1]
 
     def _report(self, job: worker_pb2.Job, progress: Progress) -> Order:
         request = worker_pb2.ReportRequest(
@@ -108,6 +156,11 @@ class Worker:
         if ended.probe is not None:
             x, probabilities = ended.probe
             request.artifacts["probe"].CopyFrom(self._put(save({"x": x, "probabilities": probabilities})))
+        if ended.predictions is not None:
+            probabilities, labels = ended.predictions
+            request.artifacts["predictions"].CopyFrom(
+                self._put(save({"probabilities": probabilities, "labels": labels}))
+            )
         self._engine.Complete(request, timeout=CALL_DEADLINE_S)
 
     def _put(self, data: bytes) -> synthesizer_pb2.ArtifactRef:

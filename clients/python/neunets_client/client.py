@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,7 @@ __all__ = ["Client", "told"]
 
 CALL_DEADLINE_S: Final = 60.0
 REGISTER_DEADLINE_S: Final = 3600.0
+EXPORT_DEADLINE_S: Final = 3600.0
 FINAL_STATES: Final = frozenset(
     {
         service_pb2.RUN_STATE_COMPLETED,
@@ -36,13 +37,33 @@ class Client:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    def register(self, source: str, seed: int) -> service_pb2.Dataset:
-        request = service_pb2.RegisterDatasetRequest(source=source, seed=seed)
+    def register(
+        self,
+        source: str,
+        seed: int,
+        *,
+        image_size: int | None = None,
+        tell: Callable[[service_pb2.ReadProgress], None] | None = None,
+    ) -> service_pb2.Dataset:
+        """`tell` is called with every progress, at least once a second."""
+        request = service_pb2.RegisterDatasetRequest(source=source, seed=seed, image_size=image_size)
+        responses = service_pb2_grpc.DatasetsStub(self._connection.channel).Register(
+            request, timeout=REGISTER_DEADLINE_S
+        )
+        dataset = service_pb2.Dataset()
         with told():
-            *_, last = service_pb2_grpc.DatasetsStub(self._connection.channel).Register(
-                request, timeout=REGISTER_DEADLINE_S
-            )
-            return last.dataset
+            for response in responses:
+                if response.HasField("dataset"):
+                    dataset = response.dataset
+                elif tell is not None:
+                    tell(response.progress)
+        return dataset
+
+    def preview(self, dataset: str, images_a_class: int = 0) -> bytes:
+        """A PNG of training images of every class; 0: as many as the engine likes. Raises: UnsupportedProblem."""
+        request = service_pb2.PreviewDatasetRequest(name=dataset, images_a_class=images_a_class)
+        with told():
+            return service_pb2_grpc.DatasetsStub(self._connection.channel).Preview(request, timeout=CALL_DEADLINE_S).png
 
     def create(
         self,
@@ -54,6 +75,9 @@ class Client:
         trials: int | None = None,
         max_params: int | None = None,
         seed: int = 0,
+        mirror: service_pb2.RunSpec.Mirror.ValueType = service_pb2.RunSpec.MIRROR_UNSPECIFIED,
+        train_on_validation: bool = False,
+        metric: str = "",
     ) -> service_pb2.Run:
         spec = service_pb2.RunSpec(
             dataset=dataset,
@@ -63,6 +87,9 @@ class Client:
             trials=trials,
             max_params=max_params,
             seed=seed,
+            mirror=mirror,
+            train_on_validation=train_on_validation,
+            metric=metric,
         )
         request = service_pb2.CreateRunRequest(request_id=str(uuid.uuid4()), spec=spec)
         with told():
@@ -127,6 +154,21 @@ class Client:
     def model(self, name: str) -> service_pb2.Model:
         with told():
             return self._models().Get(service_pb2.GetModelRequest(name=name), timeout=CALL_DEADLINE_S)
+
+    def export(
+        self,
+        model: str,
+        formats: Sequence[service_pb2.ExportModelRequest.Format.ValueType],
+        max_drop: float | None = None,
+    ) -> Sequence[service_pb2.Variant]:
+        """Have an exported model's other formats made, and measured on its test set, unless they are there.
+
+        One that is less accurate by more than `max_drop`, a fraction (None: the engine's own bound), is refused: it
+        says why, and has no file.
+        """
+        request = service_pb2.ExportModelRequest(name=model, formats=formats, max_accuracy_drop=max_drop)
+        with told():
+            return self._models().Export(request, timeout=EXPORT_DEADLINE_S).variants
 
     def download(self, model: str, folder: Path) -> Sequence[Path]:
         """Write all files of an exported model into `folder`; each gets its name once it is whole."""

@@ -13,6 +13,8 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Final
 
+from neunets.machine import TRAINING_ENVIRONMENT
+
 __all__ = ["Check", "examine"]
 
 PACKAGES: Final = ("neunets", "neunets-sdk", "lmdb", "onnx", "onnxruntime")
@@ -48,10 +50,13 @@ def _package(name: str) -> Check:
 
 
 def _trainer() -> list[Check]:
-    """Asked in a process of its own: the client does not import torch."""
+    """Asked in a process of its own, since the client does not import torch. It measures for seconds, once."""
     command = [sys.executable, "-m", "neunets_trainer", "--doctor"]
     try:
-        answer = subprocess.run(command, capture_output=True, timeout=TRAINER_DEADLINE_S, check=True, text=True)
+        answer = subprocess.run(
+            command, capture_output=True, timeout=TRAINER_DEADLINE_S, check=True, text=True,
+            env={**os.environ, **TRAINING_ENVIRONMENT},
+        )  # fmt: skip
         found = json.loads(answer.stdout.splitlines()[-1])
     except (subprocess.SubprocessError, OSError, ValueError, IndexError):
         return [Check("trainer", "does not start", False, "pip install 'neunets[all]'")]

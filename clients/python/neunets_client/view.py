@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -17,20 +17,14 @@ from neunets.errors import InvalidGraph
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
+from neunets_client.trials import COLUMNS, LAST_COLUMNS, Figure, ShownTrial
 
 __all__ = ["follow"]
 
 ROWS: Final = 10
 REFRESH_HZ: Final = 4
+WIDE: Final = 100  # letters that a line needs for all columns
 ENDS: Final = synthesizer_pb2.TrialEnded.State
-
-
-@dataclass(slots=True)
-class _Trial:
-    candidate: str
-    status: str = "training"
-    accuracy: float = float("nan")
-    seconds: float = 0.0
 
 
 @dataclass(slots=True)
@@ -38,8 +32,9 @@ class _Board:
     """What is known of a run from its events."""
 
     run: service_pb2.Run = field(default_factory=service_pb2.Run)
-    trials: dict[str, _Trial] = field(default_factory=dict)
+    trials: dict[str, ShownTrial] = field(default_factory=dict)
     params: dict[str, int] = field(default_factory=dict)  # by candidate
+    epochs: dict[str, float] = field(default_factory=dict)  # asked for, by candidate or final trial
     final: str = ""
     heard: float = field(default_factory=time.monotonic)
 
@@ -55,6 +50,7 @@ class _Board:
                 return f"{_name(change.to)}: {change.reason}"
             case "final_training":
                 self.final = response.event.final_training.trial
+                self.epochs[self.final] = response.event.final_training.recipe.epochs
                 return f"final training of the network of {response.event.final_training.of}"
             case "model_exported":
                 return "the ONNX model is exported and checked"
@@ -67,6 +63,7 @@ class _Board:
         match event.WhichOneof("event"):
             case "proposed":
                 for entry in event.proposed.candidates:
+                    self.epochs[entry.id] = entry.candidate.recipe.epochs
                     try:
                         self.params[entry.id] = cost(graph_from_proto(entry.candidate.graph)).params
                     except InvalidGraph:
@@ -75,23 +72,27 @@ class _Board:
                 why = event.rejected.why[0].summary if event.rejected.why else ""
                 return f"{event.rejected.candidate} was rejected: {why}"
             case "started":
-                self.trials[event.started.trial] = _Trial(event.started.candidate)
+                trial = self._trial(event.started.trial, event.started.candidate)
+                self.trials[event.started.trial] = trial
             case "measured" if event.measured.trial in self.trials:
-                trial = self.trials[event.measured.trial]
-                trial.accuracy = event.measured.metrics.get("valid_accuracy", trial.accuracy)
+                self.trials[event.measured.trial].learn(event.measured.metrics, event.measured.epoch)
             case "ended":
                 return self._ended(event.ended)
         return None
 
     def _ended(self, ended: synthesizer_pb2.TrialEnded) -> str:
-        trial = self.trials.setdefault(ended.trial, _Trial(ended.candidate))
+        trial = self.trials.setdefault(ended.trial, self._trial(ended.trial, ended.candidate))
         trial.status = ENDS.Name(ended.state).removeprefix("STATE_").lower()
-        trial.accuracy = dict(ended.metrics).get("valid_accuracy", trial.accuracy)
+        trial.learn(ended.metrics, ended.metrics.get("epochs", 0.0))
         trial.seconds = ended.device_s
-        words = f"{ended.trial} {trial.status}: {self.params.get(ended.candidate, 0):,} parameters"
-        if trial.accuracy == trial.accuracy:
-            words += f", validation accuracy {trial.accuracy:.4f}"
-        return f"{words}, {ended.device_s:.1f} s{': ' + ended.error.summary if ended.error.summary else ''}"
+        if ended.peak_bytes:
+            trial.metrics["memory_bytes"] = float(ended.peak_bytes)
+        params = f"{self.params.get(ended.candidate, 0):,} parameters"
+        words = ", ".join([params, *trial.line(), f"{ended.device_s:.1f} s"])
+        return f"{ended.trial} {trial.status}: {words}{': ' + ended.error.summary if ended.error.summary else ''}"
+
+    def _trial(self, name: str, candidate: str) -> ShownTrial:
+        return ShownTrial(candidate, self.epochs.get(name, self.epochs.get(candidate, 0.0)))
 
     def head(self) -> str:
         run = self.run
@@ -108,19 +109,20 @@ class _Board:
                 words.append(f"ETA {left:.0f} s and the final training")
         return " · ".join(words)
 
-    def table(self) -> Group:
-        table = Table("trial", "parameters", "state", "validation", "seconds", expand=False)
+    def table(self, figures: Sequence[Figure]) -> Group:
+        names = ("trial", "parameters", "state", "epoch", *(figure.name for figure in figures), "seconds")
+        table = Table(*names, expand=False)
         for name, trial in list(self.trials.items())[-ROWS:]:
-            accuracy = f"{trial.accuracy:.4f}" if trial.accuracy == trial.accuracy else ""
             shown = f"{name} (final)" if name == self.final else name
             style = "bold" if name == self.run.best_trial else ""
             seconds = f"{trial.seconds:.1f}" if trial.seconds else ""
             params = f"{self.params.get(trial.candidate, 0):,}"
-            table.add_row(shown, params, trial.status, accuracy, seconds, style=style)
+            values = [figure.text(trial.metrics) for figure in figures]
+            table.add_row(shown, params, trial.status, trial.progress(), *values, seconds, style=style)
         return Group(Text(self.head()), table)
 
-    def __rich__(self) -> Group:
-        return self.table()
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Group]:
+        yield self.table((*COLUMNS, *LAST_COLUMNS) if options.max_width >= WIDE else COLUMNS)
 
 
 def follow(responses: Iterable[service_pb2.WatchRunResponse], console: Console) -> None:

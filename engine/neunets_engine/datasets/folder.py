@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from PIL import Image
 
-from neunets_engine.datasets.source import Array, Examples, Source, refusal
+from neunets_engine.datasets.parts import NAMES, Part, joined
+from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
+from neunets_engine.datasets.source import Source, refusal
 
-__all__ = ["is_class_folder", "read_folder"]
+__all__ = ["SUFFIXES", "is_class_folder", "read_folder"]
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 
@@ -21,36 +22,38 @@ def is_class_folder(path: Path) -> bool:
     return path.is_dir() and any(_folders(path))
 
 
-def read_folder(path: Path) -> Source:
+def read_folder(path: Path, reading: Reading) -> Source:
     """Raises: InvalidRequest, which names the file."""
-    parts = {folder.name: folder for folder in _folders(path)}
-    if "train" in parts and parts.keys() <= {"train", "test"}:
-        classes, warnings = _classes(parts["train"]), _warnings(path, 3)
-        train = _read(parts["train"], classes, None)
-        if "test" not in parts:
-            return Source(classes, train, None, warnings)
-        strange = sorted({folder.name for folder in _folders(parts["test"])} - set(classes))
-        if strange:
-            raise refusal(parts["test"] / strange[0], "this class is not in train", "remove it, or add it to train")
-        test = _read(parts["test"], classes, train.x.shape[1:])
-        return Source(classes, train, test, warnings)
-    classes = _classes(path)
-    return Source(classes, _read(path, classes, None), None, _warnings(path, 2))
+    folders = {folder.name: folder for folder in _folders(path)}
+    parts = {name: NAMES[name] for name in folders if name in NAMES}
+    if Part.TRAIN not in parts.values() or len(parts) < len(folders):
+        classes = _classes(path)
+        return read_pictures(classes, _pictures([path], classes, False), None, _warnings(path, 2), reading)
+    uses, said = joined(parts.values())
+    train = [folders[name] for name, part in parts.items() if uses[part] is Part.TRAIN]
+    test = [folders[name] for name, part in parts.items() if uses[part] is Part.TEST]
+    classes = _classes(folders[next(name for name, part in parts.items() if part is Part.TRAIN)])
+    for folder in train + test:
+        _check_known(folder, classes)
+    pictures = [_pictures(part, classes, part is test) for part in (train, test) if part]
+    warnings = _warnings(path, 3) + said
+    return read_pictures(classes, pictures[0], pictures[1] if test else None, warnings, reading)
 
 
 def _warnings(path: Path, depth: int) -> tuple[str, ...]:
     """Of what is passed over. `depth`: parts of an image's path below `path`."""
-    files = sorted(file.relative_to(path) for file in path.rglob("*") if file.is_file())
-    others = [
-        file
-        for file in files
-        if not file.name.startswith(".") and (file.suffix.lower() not in SUFFIXES or len(file.parts) != depth)
-    ]
-    if not others:
+    count, first = 0, ""
+    for folder, _, files in os.walk(path):
+        below = Path(folder).relative_to(path)
+        for name in files:
+            is_image = os.path.splitext(name)[1].lower() in SUFFIXES and len(below.parts) + 1 == depth
+            if not is_image and not name.startswith("."):
+                count, first = count + 1, first or str(below / name)
+    if not count:
         return ()
     what = "no image of a class and"
-    count = f"1 file is {what} is" if len(others) == 1 else f"{len(others)} files are {what} are"
-    return (f"{count} passed over, such as {others[0]}",)
+    told = f"1 file is {what} is" if count == 1 else f"{count:,} files are {what} are"
+    return (f"{told} passed over, such as {first}",)
 
 
 def _folders(path: Path) -> list[Path]:
@@ -61,60 +64,58 @@ def _classes(path: Path) -> tuple[str, ...]:
     found = tuple(folder.name for folder in _folders(path))
     if not found:
         raise refusal(path, "there is no class", "put one folder of images a class there")
+    seen: dict[str, str] = {}
+    for name in found:
+        other = seen.setdefault(name.strip().casefold(), name)
+        if other != name:
+            raise refusal(path / name, f"it differs from {other!r} by spaces or case alone", "put both into one folder")
     return found
 
 
-def _read(path: Path, classes: Sequence[str], shape: tuple[int, ...] | None) -> Examples:
-    # A test set may lack a class.
-    known = [(path / name, label) for label, name in enumerate(classes) if shape is None or (path / name).exists()]
-    files = [(file, label) for folder, label in known for file in _images(folder)]
+def _check_known(path: Path, classes: Sequence[str]) -> None:
+    strange = sorted({folder.name for folder in _folders(path)} - set(classes))
+    if strange:
+        raise refusal(path / strange[0], "this class is not in train", "remove it, or add it to train")
+
+
+def _pictures(paths: Sequence[Path], classes: Sequence[str], is_test: bool) -> Pictures:
+    """All images of the folders; in those after the first, and in a test set, a class may be missing."""
+    folders: list[str] = []
+    files: list[tuple[int, str]] = []
+    labels: list[int] = []
+    for number, path in enumerate(paths):
+        known = [label for label, name in enumerate(classes) if not (is_test or number) or (path / name).exists()]
+        for label in known:
+            names = _images(path / classes[label])
+            files += [(len(folders), name) for name in names]
+            labels += [label] * len(names)
+            folders.append(str(path / classes[label]))
     if not files:
-        raise refusal(path, "it has no images", "add some, or remove the folder")
-    sizes: Counter[tuple[int, ...]] = Counter()
-    grey = True
-    images = []
-    for file, label in files:
-        image = _open(file)
-        grey = grey and image.ndim == 2
-        sizes[image.shape[:2]] += 1
-        images.append((image, label, file))
-    wanted = shape[:2] if shape is not None else sizes.most_common(1)[0][0]
-    for image, _, file in images:
-        if image.shape[:2] != wanted:
-            size = f"{image.shape[1]} x {image.shape[0]} pixels"
-            raise refusal(
-                file, f"{size}, most others have {wanted[1]} x {wanted[0]}", "resize all images to one size first"
-            )
-    channels = shape[2] if shape is not None else 1 if grey else 3
-    x = np.stack([_channels(image, channels) for image, _, _ in images])
-    return Examples(x, np.array([label for _, label, _ in images], np.int64))
+        raise refusal(paths[0], "it has no images", "add some, or remove the folder")
+
+    def name(row: int) -> str:
+        folder, file = files[row]
+        return f"{folders[folder]}{os.sep}{file}"
+
+    def parts(size: int) -> Iterator[Sequence[str]]:
+        return (
+            [name(row) for row in range(begin, min(begin + size, len(files)))] for begin in range(0, len(files), size)
+        )
+
+    return Pictures(np.array(labels, np.int64), parts, name)
 
 
-def _images(folder: Path) -> list[Path]:
-    found = sorted(file for file in folder.iterdir() if file.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+def _images(folder: Path) -> list[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except NotADirectoryError:
+        names = []
+    except PermissionError:
+        raise refusal(folder, "it may not be read", "give this user the permission") from None
+    found = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
     if not found:
+        deeper = next((file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES), None)
+        if deeper is not None:
+            raise refusal(folder, f"its images lie deeper, such as {deeper}", "move them up into the class's folder")
         raise refusal(folder, "this class has no images", "add some, or remove the folder")
     return found
-
-
-def _open(file: Path) -> Array:
-    """(H, W) or (H, W, 3), uint8."""
-    try:
-        if file.stat().st_size == 0:
-            raise refusal(file, "the file is empty", "replace or remove it")
-        with Image.open(file) as image:
-            image.load()
-            if image.mode.startswith(("I", "F")):
-                raise refusal(file, f"its pixels are of mode {image.mode}", "convert it to 8 bits a channel")
-            is_grey = image.mode in ("1", "L", "LA")
-            return np.asarray(image.convert("L" if is_grey else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise refusal(file, f"it cannot be read as an image ({error})", "replace or remove it") from error
-
-
-def _channels(image: Array, channels: int) -> Array:
-    if image.ndim == 2:
-        return np.repeat(image[:, :, np.newaxis], channels, axis=2)
-    if channels == 1:  # a coloured test image of a grey data set
-        return np.asarray(Image.fromarray(image).convert("L"))[:, :, np.newaxis]
-    return image

@@ -1,33 +1,86 @@
-"""What a reader returns, and how it refuses."""
+"""What a reader returns, how it tells its progress, and how it refuses."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest
 
-__all__ = ["Examples", "Source", "refusal"]
+__all__ = ["Array", "Examples", "Progress", "Remarks", "Source", "Tell", "in_memory", "refusal", "rows_a_block"]
 
 Array: TypeAlias = NDArray[Any]
+# Of a block of examples: few enough to stay flat, enough to be quick.
+BLOCK_BYTES: Final = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    stage: str  # "measuring", "decoding", "copying"
+    done: int
+    total: int  # 0: not known
+
+
+Tell: TypeAlias = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Examples:
-    x: Array  # (N, H, W, C) uint8 or (N, L, C) float32
+    """The labels are there at once; the examples come in order, block by block, as often as `blocks` is called."""
+
     y: Array  # (N,) int64, an index into the classes
+    shape: tuple[int, ...]  # of one example: (H, W, C) uint8 or (L, C) float32
+    blocks: Callable[[], Iterator[Array]]  # (n, *shape)
+    name: Callable[[int], str]  # of a row, for messages: a file, or "x_train[3]"
+    stage: str = "copying"
+
+
+class Remarks:
+    """What was found in single examples and handled: each with its count and the first example."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[int, str]] = {}
+
+    def add(self, remark: str, name: str, count: int = 1) -> None:
+        """`remark` goes on after "3 images "; `name` is one of them."""
+        before, first = self._found.get(remark, (0, name))
+        self._found[remark] = (before + count, first)
+
+    def sentences(self) -> tuple[str, ...]:
+        return tuple(
+            f"{count:,} image{'s' if count > 1 else ''} {remark}, such as {name}"
+            for remark, (count, name) in self._found.items()
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`test` is None where the source has no test set."""
+    """`test` is None where the source has no test set. `remarks` are complete once all blocks were read."""
 
     classes: tuple[str, ...]
     train: Examples
     test: Examples | None
     warnings: tuple[str, ...] = ()
+    remarks: Remarks = field(default_factory=Remarks)
+    meta_features: Mapping[str, float] = field(default_factory=dict)  # of the images before they were resized
+
+
+def in_memory(x: Array, y: Array, name: str) -> Examples:
+    """x (N, H, W, C) uint8 or (N, L, C) float32; `name` is the array's."""
+    rows = rows_a_block(x.shape[1:], x.dtype)
+
+    def blocks() -> Iterator[Array]:
+        return (x[begin : begin + rows] for begin in range(0, len(x), rows))
+
+    return Examples(y, x.shape[1:], blocks, lambda row: f"{name}[{row}]")
+
+
+def rows_a_block(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
+    return max(1, BLOCK_BYTES // max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize))
 
 
 def refusal(what: object, fault: str, fix: str) -> InvalidRequest:

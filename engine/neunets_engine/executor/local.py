@@ -15,6 +15,8 @@ __all__ = ["LocalExecutor"]
 # The first wait before a worker that ended is started again; doubled at each end within a minute.
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 30.0
+# How a worker ends that has given back its lease and wants to begin anew.
+RETIRED: Final = f"exit code {os.EX_TEMPFAIL}"
 LOG: Final = logging.getLogger(__name__)
 
 
@@ -22,11 +24,20 @@ class LocalExecutor:
     """Starts and supervises the workers of this machine; the trials are the scheduler's."""
 
     def __init__(
-        self, endpoint: str, devices: Sequence[str], logs: Path, lost: Callable[[str, str], Awaitable[None]]
+        self,
+        endpoint: str,
+        devices: Sequence[str],
+        memory_bytes: int,
+        logs: Path,
+        lost: Callable[[str, str], Awaitable[None]],
     ) -> None:
-        """`devices`: one entry a slot ("cpu", "cuda:0"); `lost(worker, why)` is called when a worker has ended."""
+        """`devices`: one entry a slot ("cpu", "cuda:0"); `memory_bytes`: of this machine, for all slots together.
+
+        `lost(worker, why)` is called when a worker has ended.
+        """
         self._endpoint = endpoint
         self._devices = tuple(devices)
+        self._memory_bytes = memory_bytes
         self._logs = logs
         self._lost = lost
         self._processes: dict[str, asyncio.subprocess.Process] = {}
@@ -64,15 +75,19 @@ class LocalExecutor:
         loop = asyncio.get_running_loop()
         while True:
             started = loop.time()
-            code = await self._run(worker, device)
+            ending = await self._run(worker, device)
+            if ending == RETIRED:
+                LOG.info("worker %s has grown too large, and is started anew", worker)
+                continue
             if loop.time() - started > 60.0:
                 delay_s = FIRST_DELAY_S
-            LOG.warning("worker %s ended with %d", worker, code)
-            await self._lost(worker, f"worker {worker} ended with exit code {code}; see {self._logs / worker}.log")
+            LOG.warning("worker %s ended: %s", worker, ending)
+            await self._lost(worker, f"worker {worker} ended: {ending}; see {self._logs / worker}.log")
             await asyncio.sleep(delay_s)
             delay_s = min(2 * delay_s, LONGEST_DELAY_S)
 
-    async def _run(self, worker: str, device: str) -> int:
+    async def _run(self, worker: str, device: str) -> str:
+        """Start a worker, and say how it ended."""
         environment = {
             **os.environ,
             # Spinning OpenMP threads cost a 2-thread step 13 times its duration as soon as a core is shared.
@@ -84,9 +99,13 @@ class LocalExecutor:
         }
         command = [sys.executable, "-m", "neunets_trainer", "--engine", self._endpoint]
         command += ["--worker", worker, "--device", device]
-        with (self._logs / f"{worker}.log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-            )
+        command += ["--memory-bytes", str(self._memory_bytes // len(self._devices))]
+        try:
+            with (self._logs / f"{worker}.log").open("ab") as log:
+                process = await asyncio.create_subprocess_exec(
+                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+                )
+        except OSError as error:  # neither a full disk nor a full process table is the end of the slot
+            return f"it cannot be started: {error}"
         self._processes[worker] = process
-        return await process.wait()
+        return f"exit code {await process.wait()}"

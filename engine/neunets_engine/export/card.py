@@ -8,11 +8,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
+import numpy as np
+
 from neunets.graph import Input
+from neunets_engine.export.measures import Measures
+from neunets_engine.export.scores import calibration_table, class_table, confusion_table, pair_table, percent
 
 __all__ = ["ModelCard"]
 
 Z_95: Final = 1.959964  # of the normal distribution, two-sided
+NOT_MEASURED: Final = "not measured"
 
 USE: Final = """\
 ```python
@@ -43,6 +48,9 @@ class ModelCard:
     flops: int
     valid_accuracy: float
     test_accuracy: float
+    test_balanced_accuracy: float  # mean recall over the classes that have rows
+    test_macro_f1: float  # mean F1 over the same
+    measures: Measures | None  # of the test set; None: not measured
     onnx_bytes: int
     latency_ms: float
     max_abs_difference: float  # of the file's probabilities from the trainer's
@@ -51,24 +59,29 @@ class ModelCard:
     wall_s: float
     versions: Mapping[str, str]
     architecture: tuple[str, ...]  # "NAME: OPERATOR" of each node
+    pictures: tuple[str, ...]  # files beside the card
 
     def to_json(self) -> str:
-        """One object with the fields of this class; a figure that was not measured is null."""
+        """One object with the fields of this class, a line each; a figure that was not measured is null."""
         values = asdict(self)
         values["input"]["dtype"] = self.input.dtype.value
         values["recipe"] = json.loads(self.recipe)
         values["versions"] = dict(self.versions)
-        known = {key: _known(value) for key, value in values.items()}
-        return json.dumps(known, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        lines = [
+            f"  {json.dumps(key)}: {json.dumps(_known(value), ensure_ascii=False, allow_nan=False)}"
+            for key, value in values.items()
+        ]
+        return "{\n" + ",\n".join(lines) + "\n}\n"
 
     def to_markdown(self) -> str:
         sections = {
             f"Model card of {self.trial}": self._summary(),
-            "Figures": _table(self._figures()),
+            "Figures": pair_table(self._figures()),
+            **self._scores(),
             "Use": self._use(),
-            "Data": _table(self._data()),
-            "Training": _table(self._training()),
-            "Network": "```\n" + "\n".join(self.architecture) + "\n```",
+            "Data": pair_table(self._data()),
+            "Training": self._picture("curve.svg") + pair_table(self._training()),
+            "Network": self._picture("architecture.svg") + "```\n" + "\n".join(self.architecture) + "\n```",
         }
         parts = [
             f"{'##' if number else '#'} {title}\n\n{text}\n" for number, (title, text) in enumerate(sections.items())
@@ -84,6 +97,8 @@ class ModelCard:
     def _figures(self) -> dict[str, str]:
         return {
             "test accuracy": _accuracy(self.test_accuracy, self.test_rows),
+            "balanced test accuracy": percent(self.test_balanced_accuracy),
+            "macro F1 of the test set": percent(self.test_macro_f1),
             "validation accuracy": _accuracy(self.valid_accuracy, self.valid_rows) + "; the search chose by it",
             "parameters": f"{self.params:,}",
             "FLOPs of one example": f"{self.flops:,} (a multiply-add is two)",
@@ -91,6 +106,19 @@ class ModelCard:
             "latency of one example": f"{self.latency_ms:.3g} ms, one CPU thread of the exporting machine",
             "largest difference from the trainer": f"{self.max_abs_difference:.1e} in the probabilities",
         }
+
+    def _scores(self) -> dict[str, str]:
+        """Of the test set."""
+        if self.measures is None:
+            return dict.fromkeys(("Classes", "Confusion", "Calibration"), NOT_MEASURED.capitalize() + ".")
+        return {
+            "Classes": class_table(self.measures, self.classes),
+            "Confusion": confusion_table(self.measures, self.classes),
+            "Calibration": calibration_table(self.measures.calibration),
+        }
+
+    def _picture(self, file: str) -> str:
+        return f"![{file.removesuffix('.svg')}]({file})\n\n" if file in self.pictures else ""
 
     def _use(self) -> str:
         name, layout = ("image", "NHWC") if len(self.input.shape) == 3 else ("sequence", "NLC")
@@ -122,7 +150,18 @@ class ModelCard:
 
 
 def _known(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    """Null in place of a number that JSON cannot say, however deep."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {key: _known(entry) for key, entry in value.items()}
+        case list() | tuple():
+            return [_known(entry) for entry in value]
+        case np.ndarray():
+            return value.tolist()
+        case _:
+            return value
 
 
 def _numbers(values: tuple[float, ...]) -> str:
@@ -132,18 +171,8 @@ def _numbers(values: tuple[float, ...]) -> str:
 def _accuracy(value: float, rows: int) -> str:
     """With its 95 % interval: Wilson's, which stays within 0..1."""
     if not math.isfinite(value) or rows < 1:
-        return "not measured"
+        return NOT_MEASURED
     square = Z_95**2 / rows
     centre = (value + square / 2) / (1 + square)
     half = math.sqrt(value * (1 - value) * square + square**2 / 4) / (1 + square)
     return f"{value:.2%} (95 % interval {max(centre - half, 0.0):.2%} to {min(centre + half, 1.0):.2%}, {rows:,} rows)"
-
-
-def _table(rows: Mapping[str, str]) -> str:
-    lines = [f"| {key} | {_cell(value)} |" for key, value in rows.items()]
-    return "\n".join(["| | |", "| --- | --- |", *lines])
-
-
-def _cell(text: str) -> str:
-    """A bar would end the cell, and so would a line break."""
-    return " ".join(text.replace("|", "\\|").split())

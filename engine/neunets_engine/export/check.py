@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+from collections.abc import Iterator
 from itertools import count
 from statistics import median
 from time import perf_counter
@@ -14,13 +17,16 @@ from numpy.typing import NDArray
 
 from neunets.errors import NeunetsError
 
-__all__ = ["ExportMismatch", "check", "latency_ms"]
+__all__ = ["ExportMismatch", "accuracy", "batches", "check", "latency_ms"]
 
 ERRORS_ONLY: Final = 3
 WARM_UP_RUNS: Final = 3
 FEWEST_RUNS: Final = 20
 MOST_RUNS: Final = 500
 ENOUGH_S: Final = 0.8
+# Of examples that are run at once: some, and of large images one, since their activations fill the memory.
+BATCH_ROWS: Final = 256
+BATCH_VALUES: Final = 1 << 21
 
 
 class ExportMismatch(NeunetsError):
@@ -71,9 +77,27 @@ def latency_ms(model: bytes, x: NDArray[Any]) -> float:
     return 1e3 * median(times)
 
 
-def _session(model: bytes) -> onnxruntime.InferenceSession:
+def accuracy(model: bytes, x: NDArray[Any], y: NDArray[np.int64]) -> float:
+    """Fraction of the rows of `x` (N, ...), as stored, whose most probable class is that of `y` (N,); on all cores."""
+    session = _session(model, len(os.sched_getaffinity(0)))
+    source, row, correct = session.get_inputs()[0].name, 0, 0
+    for batch in batches(x):
+        (probabilities,) = session.run(["probabilities"], {source: batch})
+        correct += int((probabilities.argmax(axis=1) == y[row : row + len(batch)]).sum())
+        row += len(batch)
+    return correct / len(y)
+
+
+def batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """All rows of `x` (N, ...), which may lie on disk, in their order."""
+    rows = max(1, min(BATCH_ROWS, BATCH_VALUES // math.prod(x.shape[1:])))
+    for start in range(0, len(x), rows):
+        yield np.ascontiguousarray(x[start : start + rows])
+
+
+def _session(model: bytes, threads: int = 1) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
+    options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = ERRORS_ONLY
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -66,6 +66,10 @@ class PluginSession:
         self._incarnation = -1
         self._applied = 0
 
+    def amend(self, problem: synthesizer_pb2.Problem) -> None:
+        """What became known of the data before the run was opened."""
+        self._opening.problem.CopyFrom(problem)
+
     async def check(self) -> None:
         """Ask the plugin whether it could work on this problem, without opening anything."""
         request = synthesizer_pb2.OpenRequest()

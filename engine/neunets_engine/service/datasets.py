@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
 from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.datasets import register
+from neunets_engine.datasets import Request, register
+from neunets_engine.datasets.preview import contact_sheet
+from neunets_engine.datasets.progress import Latest
 from neunets_engine.store import Store
 
 __all__ = ["DatasetsService"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
+MOST_IMAGES: Final = 32
+USUAL_IMAGES: Final = 8
 
 
 class DatasetsService(service_pb2_grpc.DatasetsServicer):
@@ -29,14 +34,13 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
     ) -> AsyncIterator[service_pb2.RegisterDatasetResponse]:
         if not request.source:
             raise InvalidRequest("source", "name a folder, a file, or a built-in data set such as digits")
-        dataset = await asyncio.to_thread(
-            register,
-            request.source,
-            valid_fraction=request.valid_fraction if request.HasField("valid_fraction") else None,
-            test_fraction=request.test_fraction if request.HasField("test_fraction") else None,
-            seed=request.seed,
-            root=self._root,
-        )
+        wanted = _wanted(request)
+        with Latest() as latest:
+            reading = asyncio.ensure_future(asyncio.to_thread(register, wanted, self._root, latest.tell))
+            async for now in latest.until(reading):
+                progress = service_pb2.ReadProgress(stage=now.stage, done=now.done, total=now.total)
+                yield service_pb2.RegisterDatasetResponse(progress=progress)
+            dataset = await reading
         await self._store.put_dataset(dataset)
         yield service_pb2.RegisterDatasetResponse(dataset=dataset)
 
@@ -46,4 +50,23 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
     async def Preview(
         self, request: service_pb2.PreviewDatasetRequest, context: Context
     ) -> service_pb2.PreviewDatasetResponse:
-        raise UnsupportedProblem("not yet")
+        dataset = self._store.dataset(request.name)
+        if request.images_a_class > MOST_IMAGES:
+            raise InvalidRequest("images_a_class", f"{request.images_a_class} is more than {MOST_IMAGES}")
+        if len(dataset.input.shape) != 3:
+            raise UnsupportedProblem(f"{dataset.source} holds sequences: there are contact sheets of images alone")
+        count = request.images_a_class or USUAL_IMAGES
+        png = await asyncio.to_thread(contact_sheet, self._root / dataset.sha256, dataset.classes, count)
+        return service_pb2.PreviewDatasetResponse(png=png)
+
+
+def _wanted(request: service_pb2.RegisterDatasetRequest) -> Request:
+    """What is not set is left to its default."""
+    wanted = Request(request.source, seed=request.seed)
+    if request.HasField("valid_fraction"):
+        wanted = replace(wanted, valid_fraction=request.valid_fraction)
+    if request.HasField("test_fraction"):
+        wanted = replace(wanted, test_fraction=request.test_fraction)
+    if request.HasField("image_size"):
+        wanted = replace(wanted, image_size=request.image_size)
+    return wanted

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import math
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 import grpc
 
@@ -12,19 +14,24 @@ from neunets.errors import IllegalTransition, InvalidRequest, NotFound
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.store.v1 import store_pb2
 from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
+from neunets_engine.export import Format
 from neunets_engine.service.names import model_name, run_id_of, trial_of
 from neunets_engine.service.runs import page_bounds, page_token
 from neunets_engine.store import Store
+from neunets_engine.variants import FORMATS, Variants, variant_to_proto
 
 __all__ = ["ModelsService"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
+# Half a point, as the contract says.
+MAX_ACCURACY_DROP: Final = 0.005
 
 
 class ModelsService(service_pb2_grpc.ModelsServicer):
-    def __init__(self, store: Store, artifacts: Artifacts) -> None:
+    def __init__(self, store: Store, artifacts: Artifacts, datasets: Path) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._variants = Variants(store, artifacts, datasets)
 
     async def List(self, request: service_pb2.ListModelsRequest, context: Context) -> service_pb2.ListModelsResponse:
         count, after = page_bounds(request.page_size, request.page_token)
@@ -45,7 +52,11 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
     async def Export(
         self, request: service_pb2.ExportModelRequest, context: Context
     ) -> service_pb2.ExportModelResponse:
-        return service_pb2.ExportModelResponse(model=_model(self._exported(request.name)))
+        trial = self._exported(request.name)
+        formats, max_drop = _formats(request), _max_drop(request)
+        variants = await self._variants.export(trial.run, trial.trial, formats, max_drop)
+        model = _model(self._exported(request.name))
+        return service_pb2.ExportModelResponse(model=model, variants=map(variant_to_proto, variants))
 
     async def Download(
         self, request: service_pb2.DownloadRequest, context: Context
@@ -69,6 +80,20 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         return trial
 
 
+def _formats(request: service_pb2.ExportModelRequest) -> Sequence[Format]:
+    unknown = set(request.formats) - FORMATS.keys()
+    if unknown:
+        raise InvalidRequest("formats", f"{unknown.pop()} is no format: INT8 and FLOAT16 can be made")
+    return [FORMATS[number] for number in request.formats]
+
+
+def _max_drop(request: service_pb2.ExportModelRequest) -> float:
+    max_drop = request.max_accuracy_drop if request.HasField("max_accuracy_drop") else MAX_ACCURACY_DROP
+    if not (math.isfinite(max_drop) and 0.0 <= max_drop <= 1.0):
+        raise InvalidRequest("max_accuracy_drop", f"{max_drop:g} is not in 0..1: half a point is 0.005")
+    return max_drop
+
+
 def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
     model = service_pb2.Model(
         name=model_name(trial.run, trial.trial),
@@ -83,6 +108,7 @@ def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
         final=bool(trial.final_of),
         artifacts=trial.artifacts,
         figures=trial.figures,
+        variants=trial.variants,
     )
     if trial.HasField("result"):
         model.result.CopyFrom(trial.result)

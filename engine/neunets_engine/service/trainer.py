@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,19 +15,16 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
 from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
-from neunets_engine.scheduler import LEASE_S, Scheduler
-from neunets_engine.store import Store
+from neunets_engine.leases import deadline_s
+from neunets_engine.probes import MirrorProbes
+from neunets_engine.scheduler import Scheduler
+from neunets_engine.store import DEFAULT_METRIC, Store
 
 __all__ = ["TrainerService"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = worker_pb2.CompleteRequest
 LONGEST_WAIT_S: Final = 30.0
-# A job that has not ended by then hangs: this many times its seconds, and as much again for start and evaluation.
-DEADLINE_FACTOR: Final = 2.0
-DEADLINE_EXTRA_S: Final = 60.0
-# Where a recipe counts epochs, a network that is this slow is not waited for.
-EPOCHS_DEADLINE_S: Final = 24 * 3600.0
 LARGEST_ARTIFACT: Final = 2 << 30
 
 STATES: Final = {
@@ -47,20 +44,27 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         scheduler: Scheduler,
         artifacts: Artifacts,
         datasets: Path,
-        slots: Callable[[], int],
+        probes: MirrorProbes,
     ) -> None:
         self._store = store
         self._scheduler = scheduler
         self._artifacts = artifacts
         self._datasets = datasets
-        self._slots = slots
+        self._probes = probes
 
     async def Lease(self, request: worker_pb2.LeaseRequest, context: Context) -> worker_pb2.LeaseResponse:
         if not request.worker:
             raise InvalidRequest("worker", "a worker needs a name")
         wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
-        trial = await self._scheduler.lease(request.worker, request.device, wait_s)
-        return worker_pb2.LeaseResponse(job=None if trial is None else self._job(trial))
+        with self._scheduler.halting():
+            trial = await self._scheduler.lease(request.worker, request.device, wait_s, self._probes.is_waiting)
+        if trial is not None:
+            return worker_pb2.LeaseResponse(job=self._job(trial))
+        return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
+
+    async def Probed(self, request: worker_pb2.ProbedRequest, context: Context) -> worker_pb2.ProbedResponse:
+        self._probes.answer(request)
+        return worker_pb2.ProbedResponse()
 
     async def Heartbeat(self, request: worker_pb2.HeartbeatRequest, context: Context) -> worker_pb2.HeartbeatResponse:
         order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
@@ -74,8 +78,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         news = store_pb2.TrialRecord(device_s=request.device_s)
         if request.HasField("checkpoint"):
             news.checkpoint.CopyFrom(request.checkpoint)
-        await self._store.report(run_id, request.attempt, request.step, measured, news)
-        order = self._scheduler.heartbeat(request.worker, request.trial, request.attempt)
+        with self._scheduler.halting():
+            await self._store.report(run_id, request.attempt, request.step, measured, news)
+        order = self._scheduler.reported(request.worker, request.trial, request.attempt)
         return worker_pb2.ReportResponse(order=order)
 
     async def Complete(self, request: worker_pb2.CompleteRequest, context: Context) -> worker_pb2.CompleteResponse:
@@ -83,7 +88,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         if run_id is None:
             return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_ABORT)
         trial = self._store.trial(run_id, request.trial)
-        kept = await self._scheduler.complete(request.worker, _ended(request, trial))
+        usual = self._store.trial(run_id, trial.final_of).accumulate if trial.final_of else 1
+        with self._scheduler.halting():
+            kept = await self._scheduler.complete(request.worker, _ended(request, trial, trial.accumulate <= usual))
         return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_CONTINUE if kept else worker_pb2.ORDER_ABORT)
 
     async def PutArtifact(
@@ -96,7 +103,8 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             size += len(part.data)
             if size > LARGEST_ARTIFACT:
                 raise InvalidRequest("data", f"an artifact has at most {LARGEST_ARTIFACT} bytes")
-        ref = await asyncio.to_thread(self._artifacts.put, b"".join(parts), media_type)
+        with self._scheduler.halting():
+            ref = await asyncio.to_thread(self._artifacts.put, b"".join(parts), media_type)
         return worker_pb2.PutArtifactResponse(ref=ref)
 
     async def GetArtifact(
@@ -109,9 +117,6 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
     def _job(self, trial: store_pb2.TrialRecord) -> worker_pb2.Job:
         spec = self._store.run(trial.run).run.spec
         dataset = self._store.dataset(spec.dataset)
-        final = bool(trial.final_of)
-        timed = trial.recipe.WhichOneof("total") == "device_s"
-        limit_s = DEADLINE_FACTOR * trial.recipe.device_s + DEADLINE_EXTRA_S if timed else EPOCHS_DEADLINE_S
         job = worker_pb2.Job(
             run=trial.run,
             trial=trial.trial,
@@ -122,13 +127,16 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             dataset=worker_pb2.Dataset(
                 folder=str(self._datasets / dataset.sha256), sha256=dataset.sha256, classes=dataset.classes
             ),
-            final=final,
-            threads=self._slots() if final else 1,
-            deadline_s=limit_s,
+            final=trial.closes,
+            threads=max(1, trial.threads),
+            deadline_s=deadline_s(trial.recipe),
             accumulate=trial.accumulate,
             device_s_used=trial.device_s,
+            trains_on_validation=bool(trial.final_of) and spec.train_on_validation,
+            continues=trial.continues,
+            metric=spec.metric or DEFAULT_METRIC,
         )
-        job.lease.FromMilliseconds(int(1000 * LEASE_S))
+        job.lease.FromMilliseconds(int(1000 * self._scheduler.patience.heartbeat_s))
         if trial.HasField("checkpoint"):
             job.checkpoint.CopyFrom(trial.checkpoint)
         if trial.HasField("incumbent"):
@@ -136,7 +144,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         return job
 
 
-def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) -> synthesizer_pb2.TrialEnded:
+def _ended(
+    request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord, may_halve: bool
+) -> synthesizer_pb2.TrialEnded:
     """The result of an attempt; memory that ran out once is retried with half the batch at a time."""
     ended = synthesizer_pb2.TrialEnded(
         candidate=trial.candidate,
@@ -147,7 +157,7 @@ def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) ->
         device_s=request.device_s,
         peak_bytes=request.peak_bytes,
         artifacts=request.artifacts,
-        will_retry=request.outcome == Request.OUTCOME_OUT_OF_MEMORY and trial.accumulate <= 1,
+        will_retry=request.outcome == Request.OUTCOME_OUT_OF_MEMORY and may_halve,
     )
     if request.error or ended.state not in (STATES[Request.OUTCOME_SUCCEEDED], STATES[Request.OUTCOME_STOPPED]):
         ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR

@@ -13,7 +13,8 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
-from neunets.errors import NotReady
+from neunets.errors import NeunetsError
+from neunets_engine.disk import Reserve, disk_full, is_full
 
 __all__ = ["SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
 
@@ -22,6 +23,8 @@ TABLES: Final = ("meta", "runs", "trials", "events", "ledger", "metrics", "hashe
 FIRST_MAP_BYTES: Final = 64 << 20
 # More jobs in one transaction do not make it faster: 100 puts cost about as much as one.
 MAX_GROUP: Final = 256
+# Some ten transactions that pause runs.
+RESERVE_BYTES: Final = 1 << 20
 
 Result = TypeVar("Result")
 
@@ -87,9 +90,16 @@ class Environment:
     """Owns the LMDB files of one folder and the thread that writes them."""
 
     def __init__(self, folder: Path) -> None:
+        """Raises: DiskFull."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._env = lmdb.open(str(folder), map_size=FIRST_MAP_BYTES, max_dbs=len(TABLES), max_readers=64)
-        self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+        self._folder = folder
+        self._reserve = Reserve(folder / "reserve", RESERVE_BYTES)
+        try:
+            self._env = lmdb.open(str(folder), map_size=FIRST_MAP_BYTES, max_dbs=len(TABLES), max_readers=64)
+            self._tables = {name: self._env.open_db(name.encode()) for name in TABLES}
+        except lmdb.Error as error:
+            raise self._refusal(error) from error
+        self._reserve.take()
         # LMDB may not move its map under a reader: growing waits for reads, reads wait for growing.
         self._map_lock = threading.Lock()
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
@@ -112,6 +122,8 @@ class Environment:
 
         What `work` raises is raised here and undoes its own writes alone. `work` may run twice
         (the map was full), so it touches nothing but the store.
+
+        Raises: DiskFull, if nothing of the transaction was kept.
         """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Result] = loop.create_future()
@@ -140,15 +152,24 @@ class Environment:
                 with self._env.begin(write=True) as txn:
                     for task in group:
                         outcomes.append((task, *self._attempt(task, txn)))
+                self._reserve.take()
                 break
             except lmdb.MapFullError:
                 self._grow()
-            except lmdb.DiskError as disk:
-                full = NotReady(f"the store cannot write: {disk}; free some disk space")
-                outcomes = [(task, None, full) for task in group]
+            except lmdb.Error as fault:
+                refusal = self._refusal(fault)
+                outcomes = [(task, None, refusal) for task in group]
                 break
         for task, result, error in outcomes:
             task.resolve(result, error)
+
+    def _refusal(self, error: lmdb.Error) -> NeunetsError:
+        """A write that a full disk cut short is an I/O error to LMDB; with the reserve given up, the next may fit."""
+        if not isinstance(error, lmdb.DiskError) and not is_full(self._folder, error):
+            return NeunetsError(f"the store in {self._folder} cannot write: {error}")
+        full = disk_full(self._folder)
+        self._reserve.give_up()
+        return full
 
     def _attempt(self, task: _Task, txn: Any) -> tuple[Any, BaseException | None]:
         # A child transaction, so that one refused write does not undo its neighbours in the group.

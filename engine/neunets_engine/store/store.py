@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -268,20 +268,17 @@ class Store:
 
         await self._change(run_id, work)
 
-    async def plan_final(self, run_id: str, trial: store_pb2.TrialRecord) -> None:
-        """Keep the final training of the run: once, or in place of one that failed."""
+    async def plan_finals(self, run_id: str, planned: Sequence[store_pb2.TrialRecord]) -> None:
+        """Keep final trainings of the run, which were decided on its present number of trials."""
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
-            if record.final_trials:
-                before = codec.get_trial(writer, run_id, record.final_trials[-1])
-                if before.state != service_pb2.TRIAL_STATE_ENDED or trials.has_result(before):
-                    return
-            record.final_trials.append(trial.trial)
-            record.trials += 1
-            codec.put_trial(writer, trial)
-            planned = service_pb2.FinalTraining(trial=trial.trial, of=trial.final_of, recipe=trial.recipe)
-            codec.append(writer, record, service_pb2.RunEvent(final_training=planned))
+            for trial in planned:
+                record.final_trials.append(trial.trial)
+                record.trials += 1
+                codec.put_trial(writer, trial)
+                event = service_pb2.FinalTraining(trial=trial.trial, of=trial.final_of, recipe=trial.recipe)
+                codec.append(writer, record, service_pb2.RunEvent(final_training=event))
             codec.put_run(writer, record)
 
         await self._change(run_id, work)
@@ -324,10 +321,20 @@ class Store:
         await self._change(run_id, lambda writer: trials.cancel(writer, run_id, *states))
 
     async def keep_model(
-        self, run_id: str, trial: str, artifacts: Iterable[service_pb2.Artifact], figures: Mapping[str, float]
+        self, run_id: str, trial: str, artifacts: Sequence[service_pb2.Artifact], figures: Mapping[str, float]
     ) -> None:
         """As `trials.keep_model`."""
         await self._change(run_id, lambda writer: trials.keep_model(writer, run_id, trial, artifacts, figures))
+
+    async def keep_variants(
+        self,
+        run_id: str,
+        trial: str,
+        artifacts: Sequence[service_pb2.Artifact],
+        variants: Sequence[service_pb2.Variant],
+    ) -> None:
+        """As `trials.keep_variants`."""
+        await self._change(run_id, lambda writer: trials.keep_variants(writer, run_id, trial, artifacts, variants))
 
 
 def _run_id(run: service_pb2.Run) -> str:

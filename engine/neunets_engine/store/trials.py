@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from neunets.errors import IllegalTransition
@@ -13,10 +13,22 @@ from neunets_engine.store import codec
 from neunets_engine.store.environment import Writer
 from neunets_engine.store.keys import numbered
 
-__all__ = ["WORKER_LOST", "cancel", "has_result", "is_current", "keep_model", "lease", "release", "report"]
+__all__ = [
+    "DEFAULT_METRIC",
+    "WORKER_LOST",
+    "cancel",
+    "has_result",
+    "is_current",
+    "keep_model",
+    "keep_variants",
+    "lease",
+    "release",
+    "report",
+]
 
 # Code of a loss that counts against the network: its worker ended, not the engine.
 WORKER_LOST: Final = "WORKER_LOST"
+DEFAULT_METRIC: Final = "valid_accuracy"
 
 
 def lease(
@@ -115,11 +127,11 @@ def cancel(writer: Writer, run_id: str, *states: service_pb2.TrialState.ValueTyp
 
 
 def keep_model(
-    writer: Writer, run_id: str, trial: str, artifacts: Iterable[service_pb2.Artifact], figures: Mapping[str, float]
+    writer: Writer, run_id: str, trial: str, artifacts: Sequence[service_pb2.Artifact], figures: Mapping[str, float]
 ) -> None:
     """The exported files of a trial, with the run's pointer to them."""
     found = codec.get_trial(writer, run_id, trial)
-    del found.artifacts[:]
+    del found.artifacts[:], found.variants[:]  # of an export that an engine made before it ended
     found.artifacts.extend(artifacts)
     found.figures.update(figures)
     codec.put_trial(writer, found)
@@ -128,6 +140,21 @@ def keep_model(
     exported = service_pb2.ModelExported(model=record.run.model)
     codec.append(writer, record, service_pb2.RunEvent(model_exported=exported))
     codec.put_run(writer, record)
+
+
+def keep_variants(
+    writer: Writer,
+    run_id: str,
+    trial: str,
+    artifacts: Sequence[service_pb2.Artifact],
+    variants: Sequence[service_pb2.Variant],
+) -> None:
+    """All files of an exported trial and all its other formats, in place of those that it has."""
+    found = codec.get_trial(writer, run_id, trial)
+    del found.artifacts[:], found.variants[:]
+    found.artifacts.extend(artifacts)
+    found.variants.extend(variants)
+    codec.put_trial(writer, found)
 
 
 def has_result(trial: store_pb2.TrialRecord) -> bool:
@@ -142,18 +169,19 @@ def is_current(trial: store_pb2.TrialRecord, attempt: int) -> bool:
 
 
 def _count(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> None:
-    """Count a search trial that has ended; the best one is the first of the highest validation accuracy."""
+    """Count a search trial that has ended; the best one is the first with the highest value of the run's metric."""
     if trial.final_of:
         return
     run, result = record.run, trial.result
     run.trials_ended += 1
     if has_result(trial):
-        accuracy = result.metrics["valid_accuracy"] if "valid_accuracy" in result.metrics else float("nan")
-        better = not run.HasField("best_metric") or accuracy > run.best_metric
+        metric = run.spec.metric or DEFAULT_METRIC
+        value = result.metrics[metric] if metric in result.metrics else float("nan")
+        better = not run.HasField("best_metric") or value > run.best_metric
         # Trials end in any order: of equals, the one that was proposed first.
-        tie = run.best_metric == accuracy and trial.trial < run.best_trial
-        if accuracy == accuracy and (better or tie) and "weights" in result.artifacts:
-            run.best_metric = accuracy
+        tie = run.best_metric == value and trial.trial < run.best_trial
+        if value == value and (better or tie) and "weights" in result.artifacts:
+            run.best_metric = value
             run.best_trial = trial.trial
     else:
         run.trials_failed += 1

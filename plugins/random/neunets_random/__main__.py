@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 
 from neunets.canonical import canonical_hash
 from neunets.draws import generator
@@ -18,14 +19,13 @@ from neunets.synthesizer import (
     Problem,
     Proposals,
     Proposed,
-    Recipe,
     serve,
 )
 
 # Redraws before the space counts as empty.
 DRAWS = 100
-# Operations a second that one core surely trains at, and passes over the data that a run should afford.
-FLOPS_A_SECOND, PASSES = 1e10, 6
+# Operations a second of a slot before one was measured, and passes over the data that a run should afford.
+SLOT_FLOPS, PASSES = 5e10, 6
 
 
 class RandomSearch:
@@ -46,18 +46,17 @@ class RandomRun:
 
     def propose(self, want: int, budget: Budget) -> Proposals | Exhausted:
         space, seen = self._space(budget), list(self._seen)
-        shape = self._problem.input.shape
-        shift = 0 if len(shape) < 3 else 2 if min(shape[:2]) >= 20 else 1
         graphs: list[Graph] = []
         while len(graphs) < want:
             draws = (space.sample(generator(self._seed, len(seen), draw)) for draw in range(DRAWS))
-            fresh = next((graph for graph in draws if canonical_hash(graph) not in seen), None)
+            options = draws if seen else chain([space.standard()], draws)
+            fresh = next((graph for graph in options if canonical_hash(graph) not in seen), None)
             if fresh is None:
                 break
             graphs.append(fresh)
             seen.append(canonical_hash(fresh))
-        text = "an independent draw"
-        found = tuple(Candidate(graph, Recipe(shift=shift, mirror=False), text) for graph in graphs)
+        text = "the standard network first, then independent draws"
+        found = tuple(Candidate(graph, rationale=text) for graph in graphs)
         return Proposals(found) if found else Exhausted("every network of the space was tried")
 
     def ingest(self, events: Sequence[Event]) -> None:
@@ -72,7 +71,8 @@ class RandomRun:
         problem, affordable = self._problem, None
         if budget is not None and budget.wall_s is not None:
             work = 3 * PASSES * problem.train_rows  # a training step is worth three evaluations
-            affordable = int(max(budget.wall_s * budget.slots * FLOPS_A_SECOND / work, 1e5))
+            speed = budget.slots * (budget.slot_flops or SLOT_FLOPS)
+            affordable = int(max(budget.wall_s * speed / work, 1e5))
         return ChainSpace(problem.input, problem.classes, problem.max_params, affordable)
 
 

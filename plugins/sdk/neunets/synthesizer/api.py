@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
 from neunets.graph import Graph, Input
+from neunets.hyperparameters import recipe_schema
 
 __all__ = [
     "Assessment",
@@ -33,6 +34,7 @@ __all__ = [
 ]
 
 _NO_SCHEMA: Final[Mapping[str, object]] = MappingProxyType({"type": "object", "additionalProperties": False})
+_NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -82,6 +84,12 @@ class Problem:
     valid_rows: int
     max_params: int | None = None
     max_flops: int | None = None
+    metric: str = "valid_accuracy"  # to be maximised
+    mirror_keeps_class: bool | None = None  # None: not known
+    class_rows: tuple[int, ...] = ()  # training examples of each class
+    meta_features: Mapping[str, float] = field(default_factory=lambda: _NO_FIGURES)
+    # JSON Schema of a recipe: its ranges, and what the engine takes where a candidate leaves it open.
+    recipe_schema: Mapping[str, object] = field(default_factory=lambda: recipe_schema({}, is_image=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +101,15 @@ class Budget:
     trials: int | None = None
     wall_s_left: float | None = None
     trials_left: int | None = None
+    slot_flops: float | None = None  # a second, at which a slot trains; None: not measured yet
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How to train. What is None, the engine chooses; at most one of `epochs` and `device_s` is given."""
+    """How to train. What is None, the engine chooses; at most one of `epochs`, `device_s` and `steps` is given.
+
+    `Problem.recipe_schema` has the ranges, the engine's choices, and what each does.
+    """
 
     epochs: float | None = None
     device_s: float | None = None
@@ -109,6 +121,12 @@ class Recipe:
     warmup: float | None = None  # fraction of the training, 0..1
     shift: int | None = None  # largest shift in pixels
     mirror: bool | None = None
+    steps: int | None = None
+    cutout: int | None = None  # side in pixels
+    averaging: float | None = None  # fraction of the steps so far
+    norm_momentum: float | None = None
+    test_mirror: bool | None = None
+    class_weighting: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

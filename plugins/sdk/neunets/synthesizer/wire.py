@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from google.protobuf import json_format
 
 from neunets.errors import InvalidRequest
+from neunets.hyperparameters import HYPERPARAMETERS, TOTALS, recipe_schema
 from neunets.ops import OPERATORS
 from neunets.synthesizer import api
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -25,18 +26,7 @@ __all__ = [
     "settings_from_proto",
 ]
 
-TOTALS = ("epochs", "device_s")
-RECIPE_FIELDS = (
-    *TOTALS,
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "label_smoothing",
-    "batch_size",
-    "warmup",
-    "shift",
-    "mirror",
-)
+RECIPE_FIELDS = (*TOTALS, *HYPERPARAMETERS)
 
 
 def description_to_proto(description: api.Description) -> pb.DescribeResponse:
@@ -64,6 +54,7 @@ def problem_from_proto(message: pb.Problem) -> api.Problem:
         raise InvalidRequest("problem.input", "unset")
     if message.dataset.classes < 2:
         raise InvalidRequest("problem.dataset.classes", "at least 2")
+    dataset = message.dataset
     bounds = {bound.metric: int(bound.max) for bound in message.constraints if bound.hard and bound.HasField("max")}
     return api.Problem(
         task=message.task,
@@ -73,7 +64,21 @@ def problem_from_proto(message: pb.Problem) -> api.Problem:
         valid_rows=message.dataset.valid_rows,
         max_params=bounds.get("params"),
         max_flops=bounds.get("flops"),
+        metric=next((objective.metric for objective in message.objectives if objective.maximize), "valid_accuracy"),
+        mirror_keeps_class=dataset.mirror_keeps_class if dataset.HasField("mirror_keeps_class") else None,
+        class_rows=tuple(dataset.class_rows),
+        meta_features=dict(dataset.meta_features),
+        recipe_schema=_schema(message.recipe_schema_json),
     )
+
+
+def _schema(text: str) -> Mapping[str, object]:
+    """Of a recipe; an engine that sends none takes what a recipe can hold. Raises: InvalidRequest."""
+    try:
+        schema: Mapping[str, object] = json.loads(text) if text else recipe_schema({}, is_image=True)
+    except ValueError as error:
+        raise InvalidRequest("problem.recipe_schema_json", f"no JSON: {error}") from error
+    return schema
 
 
 def settings_from_proto(request: pb.OpenRequest) -> Mapping[str, object]:
@@ -88,6 +93,7 @@ def budget_from_proto(message: pb.Budget) -> api.Budget:
         trials=message.trials if message.HasField("trials") else None,
         wall_s_left=message.wall_s_left if message.HasField("wall_s_left") else None,
         trials_left=message.trials_left if message.HasField("trials_left") else None,
+        slot_flops=message.slot_flops if message.HasField("slot_flops") else None,
     )
 
 

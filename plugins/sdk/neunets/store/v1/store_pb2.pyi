@@ -115,6 +115,8 @@ class TrialRecord(google.protobuf.message.Message):
     CONTINUES_FIELD_NUMBER: builtins.int
     THREADS_FIELD_NUMBER: builtins.int
     VARIANTS_FIELD_NUMBER: builtins.int
+    CLOSES_FIELD_NUMBER: builtins.int
+    ASKED_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -136,6 +138,8 @@ class TrialRecord(google.protobuf.message.Message):
     """A final training that begins with the incumbent's weights."""
     threads: builtins.int
     """Slots of this machine whose threads it uses; 0: one."""
+    closes: builtins.bool
+    """Of a final training: it measures the test set, and what it leaves is exported."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -154,6 +158,10 @@ class TrialRecord(google.protobuf.message.Message):
     def figures(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]: ...
     @property
     def variants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.service.v1.service_pb2.Variant]: ...
+    @property
+    def asked(self) -> neunets.synthesizer.v1.synthesizer_pb2.Recipe:
+        """As the synthesizer proposed it; `recipe` is what it became."""
+
     def __init__(
         self,
         *,
@@ -181,9 +189,11 @@ class TrialRecord(google.protobuf.message.Message):
         continues: builtins.bool = ...,
         threads: builtins.int = ...,
         variants: collections.abc.Iterable[neunets.service.v1.service_pb2.Variant] | None = ...,
+        closes: builtins.bool = ...,
+        asked: neunets.synthesizer.v1.synthesizer_pb2.Recipe | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

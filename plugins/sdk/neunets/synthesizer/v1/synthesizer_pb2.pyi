@@ -432,6 +432,7 @@ class Budget(google.protobuf.message.Message):
     SLOTS_FIELD_NUMBER: builtins.int
     WALL_S_LEFT_FIELD_NUMBER: builtins.int
     TRIALS_LEFT_FIELD_NUMBER: builtins.int
+    SLOT_FLOPS_FIELD_NUMBER: builtins.int
     wall_s: builtins.float
     trials: builtins.int
     device_s: builtins.float
@@ -439,6 +440,10 @@ class Budget(google.protobuf.message.Message):
     """Trials that may train at a time."""
     wall_s_left: builtins.float
     trials_left: builtins.int
+    slot_flops: builtins.float
+    """FLOPs a second at which a slot trains (a training step counts three evaluations), measured on this run's trials or
+    on this machine before.
+    """
     def __init__(
         self,
         *,
@@ -448,11 +453,14 @@ class Budget(google.protobuf.message.Message):
         slots: builtins.int = ...,
         wall_s_left: builtins.float | None = ...,
         trials_left: builtins.int | None = ...,
+        slot_flops: builtins.float | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_device_s", b"_device_s", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_device_s", b"_device_s", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "slots", b"slots", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_device_s", b"_device_s", "_slot_flops", b"_slot_flops", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "slot_flops", b"slot_flops", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_device_s", b"_device_s", "_slot_flops", b"_slot_flops", "_trials", b"_trials", "_trials_left", b"_trials_left", "_wall_s", b"_wall_s", "_wall_s_left", b"_wall_s_left", "device_s", b"device_s", "slot_flops", b"slot_flops", "slots", b"slots", "trials", b"trials", "trials_left", b"trials_left", "wall_s", b"wall_s", "wall_s_left", b"wall_s_left"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_device_s", b"_device_s"]) -> typing.Literal["device_s"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_slot_flops", b"_slot_flops"]) -> typing.Literal["slot_flops"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_trials", b"_trials"]) -> typing.Literal["trials"] | None: ...
     @typing.overload

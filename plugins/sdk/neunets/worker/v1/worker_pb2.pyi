@@ -81,19 +81,99 @@ class LeaseResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     JOB_FIELD_NUMBER: builtins.int
+    MIRROR_PROBE_FIELD_NUMBER: builtins.int
     @property
-    def job(self) -> global___Job:
-        """Unset: there was none within `wait`."""
+    def job(self) -> global___Job: ...
+    @property
+    def mirror_probe(self) -> global___MirrorProbe:
+        """No trial and no lease: short, and asked again where its worker is lost."""
 
     def __init__(
         self,
         *,
         job: global___Job | None = ...,
+        mirror_probe: global___MirrorProbe | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["job", b"job"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["job", b"job"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["job", b"job", "mirror_probe", b"mirror_probe", "work", b"work"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "mirror_probe", b"mirror_probe", "work", b"work"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["work", b"work"]) -> typing.Literal["job", "mirror_probe"] | None: ...
 
 global___LeaseResponse = LeaseResponse
+
+@typing.final
+class MirrorProbe(google.protobuf.message.Message):
+    """Whether mirrored images keep their class: train a small network with and without mirrors, and answer Probed."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    DATASET_FIELD_NUMBER: builtins.int
+    INPUT_FIELD_NUMBER: builtins.int
+    SEED_FIELD_NUMBER: builtins.int
+    THREADS_FIELD_NUMBER: builtins.int
+    seed: builtins.int
+    threads: builtins.int
+    @property
+    def dataset(self) -> global___Dataset: ...
+    @property
+    def input(self) -> neunets.graph.v1.graph_pb2.Input: ...
+    def __init__(
+        self,
+        *,
+        dataset: global___Dataset | None = ...,
+        input: neunets.graph.v1.graph_pb2.Input | None = ...,
+        seed: builtins.int = ...,
+        threads: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["dataset", b"dataset", "input", b"input"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "input", b"input", "seed", b"seed", "threads", b"threads"]) -> None: ...
+
+global___MirrorProbe = MirrorProbe
+
+@typing.final
+class ProbedRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: builtins.int
+    SHA256_FIELD_NUMBER: builtins.int
+    PLAIN_FIELD_NUMBER: builtins.int
+    MIRRORED_FIELD_NUMBER: builtins.int
+    ROWS_FIELD_NUMBER: builtins.int
+    KEEPS_CLASS_FIELD_NUMBER: builtins.int
+    ERROR_FIELD_NUMBER: builtins.int
+    worker: builtins.str
+    sha256: builtins.str
+    """Of the data set."""
+    plain: builtins.float
+    """Validation accuracies without and with mirrors in training, and the rows they were measured on."""
+    mirrored: builtins.float
+    rows: builtins.int
+    keeps_class: builtins.bool
+    error: builtins.str
+    """One sentence; empty on success."""
+    def __init__(
+        self,
+        *,
+        worker: builtins.str = ...,
+        sha256: builtins.str = ...,
+        plain: builtins.float = ...,
+        mirrored: builtins.float = ...,
+        rows: builtins.int = ...,
+        keeps_class: builtins.bool = ...,
+        error: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["error", b"error", "keeps_class", b"keeps_class", "mirrored", b"mirrored", "plain", b"plain", "rows", b"rows", "sha256", b"sha256", "worker", b"worker"]) -> None: ...
+
+global___ProbedRequest = ProbedRequest
+
+@typing.final
+class ProbedResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___ProbedResponse = ProbedResponse
 
 @typing.final
 class Dataset(google.protobuf.message.Message):
@@ -157,7 +237,9 @@ class Job(google.protobuf.message.Message):
     device_s_used: builtins.float
     """Device seconds that earlier attempts have used; a recipe in seconds counts them."""
     trains_on_validation: builtins.bool
-    """Train the validation rows, too. What is trained then competes with the incumbent no more: it is kept."""
+    """Train the validation rows, too. What is trained then has seen the rows by which it competes with the incumbent: it
+    is kept unless it is worse even there, and the validation figures reported are the incumbent's.
+    """
     continues: builtins.bool
     """Training begins with the incumbent's weights, not with fresh ones."""
     metric: builtins.str

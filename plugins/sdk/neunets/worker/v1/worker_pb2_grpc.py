@@ -49,6 +49,11 @@ class TrainerStub(object):
                 request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ReportRequest.SerializeToString,
                 response_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ReportResponse.FromString,
                 _registered_method=True)
+        self.Probed = channel.unary_unary(
+                '/neunets.worker.v1.Trainer/Probed',
+                request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedRequest.SerializeToString,
+                response_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedResponse.FromString,
+                _registered_method=True)
         self.Complete = channel.unary_unary(
                 '/neunets.worker.v1.Trainer/Complete',
                 request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteRequest.SerializeToString,
@@ -86,6 +91,13 @@ class TrainerServicer(object):
 
     def Report(self, request, context):
         """A measurement, with the checkpoint that stands at the same step. Idempotent by (trial, attempt, step).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Probed(self, request, context):
+        """The answer to a mirror probe. Idempotent by data set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,6 +141,11 @@ def add_TrainerServicer_to_server(servicer, server):
                     servicer.Report,
                     request_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ReportRequest.FromString,
                     response_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ReportResponse.SerializeToString,
+            ),
+            'Probed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Probed,
+                    request_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedRequest.FromString,
+                    response_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedResponse.SerializeToString,
             ),
             'Complete': grpc.unary_unary_rpc_method_handler(
                     servicer.Complete,
@@ -227,6 +244,33 @@ class Trainer(object):
             '/neunets.worker.v1.Trainer/Report',
             neunets_dot_worker_dot_v1_dot_worker__pb2.ReportRequest.SerializeToString,
             neunets_dot_worker_dot_v1_dot_worker__pb2.ReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Probed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.worker.v1.Trainer/Probed',
+            neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedRequest.SerializeToString,
+            neunets_dot_worker_dot_v1_dot_worker__pb2.ProbedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -42,6 +42,12 @@ class TrainerStub:
     ]
     """A measurement, with the checkpoint that stands at the same step. Idempotent by (trial, attempt, step)."""
 
+    Probed: grpc.UnaryUnaryMultiCallable[
+        neunets.worker.v1.worker_pb2.ProbedRequest,
+        neunets.worker.v1.worker_pb2.ProbedResponse,
+    ]
+    """The answer to a mirror probe. Idempotent by data set."""
+
     Complete: grpc.UnaryUnaryMultiCallable[
         neunets.worker.v1.worker_pb2.CompleteRequest,
         neunets.worker.v1.worker_pb2.CompleteResponse,
@@ -80,6 +86,12 @@ class TrainerAsyncStub:
         neunets.worker.v1.worker_pb2.ReportResponse,
     ]
     """A measurement, with the checkpoint that stands at the same step. Idempotent by (trial, attempt, step)."""
+
+    Probed: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.worker.v1.worker_pb2.ProbedRequest,
+        neunets.worker.v1.worker_pb2.ProbedResponse,
+    ]
+    """The answer to a mirror probe. Idempotent by data set."""
 
     Complete: grpc.aio.UnaryUnaryMultiCallable[
         neunets.worker.v1.worker_pb2.CompleteRequest,
@@ -125,6 +137,14 @@ class TrainerServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.worker.v1.worker_pb2.ReportResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.ReportResponse]]:
         """A measurement, with the checkpoint that stands at the same step. Idempotent by (trial, attempt, step)."""
+
+    @abc.abstractmethod
+    def Probed(
+        self,
+        request: neunets.worker.v1.worker_pb2.ProbedRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.worker.v1.worker_pb2.ProbedResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.ProbedResponse]]:
+        """The answer to a mirror probe. Idempotent by data set."""
 
     @abc.abstractmethod
     def Complete(

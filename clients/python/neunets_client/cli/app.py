@@ -1,0 +1,80 @@
+"""The commands in the order of the help, and what a refusal becomes: one sentence and an exit code."""
+
+from __future__ import annotations
+
+import sys
+from typing import Final, NoReturn, cast
+
+import typer
+
+from neunets.errors import (
+    IllegalTransition,
+    InvalidGraph,
+    InvalidRequest,
+    NeunetsError,
+    NotFound,
+    NotReady,
+    UnsupportedProblem,
+)
+from neunets_client.cli.codes import CODES, FAILED, INTERRUPTED, OK, REFUSED, UNREACHABLE
+from neunets_client.cli.data import inspect
+from neunets_client.cli.machine import doctor, synthesizers, up
+from neunets_client.cli.models import export, models, predict
+from neunets_client.cli.runs import runs, stop, watch
+from neunets_client.cli.synthesis import resume, synthesize
+
+__all__ = ["main"]
+
+COMMANDS: Final = (
+    inspect,
+    synthesize,
+    up,
+    runs,
+    watch,
+    stop,
+    resume,
+    models,
+    export,
+    synthesizers,
+    predict,
+    doctor,
+)
+REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, UnsupportedProblem)
+# What typer raises for a wrong word: click's class, or that of the click within typer, by typer's version.
+UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
+
+
+def build() -> typer.Typer:
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        help="Design and train a neural network for your data.",
+        epilog=CODES,
+    )
+    for command in COMMANDS:
+        app.command()(command)
+    return app
+
+
+def main() -> NoReturn:
+    """The entry point; every refusal is one sentence on stderr."""
+    try:
+        code = build()(standalone_mode=False)
+    except REFUSALS as error:
+        _exit(error.message, REFUSED)
+    except NotReady as error:
+        _exit(error.message, UNREACHABLE)
+    except NeunetsError as error:
+        _exit(error.message, FAILED)
+    except UsageError as error:
+        _exit(error.format_message(), REFUSED)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.exit(OK)
+    sys.exit(code if isinstance(code, int) else OK)
+
+
+def _exit(text: str, code: int) -> NoReturn:
+    print(" ".join(text.split()), file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,109 @@
+"""Trained networks: `models` of a run, `export` of its best, `predict` with the file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from neunets.errors import InvalidRequest
+from neunets.service.v1 import service_pb2
+from neunets_client.cli.codes import FAILED
+from neunets_client.cli.options import Home, Json, Server, check_folder, run_name
+from neunets_client.cli.show import run_state, show, trial_state
+from neunets_client.client import Client
+from neunets_client.connection import Connection, default_home
+from neunets_client.predict import predict as run_model
+from neunets_client.trials import LISTED, finite
+
+__all__ = ["export", "models", "predict"]
+
+
+class Format(Enum):
+    """Beside float32; by the names of the service."""
+
+    INT8 = "int8"
+    FLOAT16 = "float16"
+
+
+def models(run: str, server: Server = None, home: Home = None, as_json: Json = False) -> None:
+    """List the networks that a run has trained."""
+    table = Table("trial", "candidate", "parameters", "state", *(figure.name for figure in LISTED), "final")
+    listed = []
+    with Connection(server, home or default_home()) as connection:
+        for model in Client(connection).models(run_name(run)):
+            metrics = dict(model.result.metrics)
+            state = trial_state(model)
+            values = [figure.text(metrics) for figure in LISTED]
+            final = "yes" if model.final else ""
+            table.add_row(model.trial, model.candidate, f"{model.params:,}", state, *values, final)
+            row = {"trial": model.trial, "candidate": model.candidate, "params": model.params, "state": state}
+            row |= {"validation": finite(metrics, "valid_accuracy"), "macro_f1": finite(metrics, "valid_macro_f1")}
+            listed.append(row | {"images_per_s": finite(metrics, "images_per_s"), "final": model.final})
+    show(table, listed, as_json)
+
+
+def export(
+    run: str,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    formats: Annotated[list[Format] | None, typer.Option("--format", help="Also in these numbers; repeatable.")] = None,
+    max_drop: Annotated[
+        float | None,
+        typer.Option(min=0.0, max=100.0, help="Points of accuracy a format may cost; by default 0.5."),
+    ] = None,
+    server: Server = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Write a finished run's ONNX model, weights and card; exit code 1 where a format is worse than allowed."""
+    check_folder(out)
+    with Connection(server, home or default_home()) as connection:
+        client = Client(connection)
+        found = client.get(run_name(run))
+        if not found.model:
+            raise InvalidRequest("run", f"{run} is {run_state(found)} and has no exported model")
+        numbers = [service_pb2.ExportModelRequest.Format.Value(f"FORMAT_{wish.name}") for wish in formats or ()]
+        variants = client.export(found.model, numbers, None if max_drop is None else max_drop / 100.0)
+        model = client.model(found.model)
+        for path in client.download(found.model, out):
+            print(path, file=sys.stderr if as_json else sys.stdout)
+    _compare(model, variants, as_json)
+    for variant in variants:
+        if variant.refused:
+            print(variant.refused, file=sys.stderr)
+    if any(variant.refused for variant in variants):
+        raise typer.Exit(FAILED)
+
+
+def _compare(model: service_pb2.Model, variants: Sequence[service_pb2.Variant], as_json: bool) -> None:
+    """The formats side by side."""
+    accuracy = variants[0].float32_accuracy if variants else model.figures["test_accuracy"]
+    size, latency_ms = int(model.figures["model_bytes"]), model.figures["latency_ms"]
+    base = {"format": "float32", "file": "model.onnx", "accuracy": accuracy, "bytes": size}
+    rows: list[dict[str, object]] = [{**base, "latency_ms": latency_ms, "refused": ""}]
+    for variant in variants:
+        name = service_pb2.ExportModelRequest.Format.Name(variant.format).removeprefix("FORMAT_").lower()
+        row = {"format": name, "file": variant.file, "accuracy": variant.accuracy, "bytes": variant.bytes}
+        rows.append({**row, "latency_ms": variant.latency_ms, "refused": variant.refused})
+    table = Table("format", "test accuracy", "bytes", "latency", "file")
+    for row in rows:
+        figures = f"{row['accuracy']:.4f}", f"{row['bytes']:,}", f"{row['latency_ms']:.3f} ms"
+        table.add_row(str(row["format"]), *figures, str(row["file"]) or "refused")
+    show(table, rows, as_json)
+
+
+def predict(model: Path, files: list[Path], as_json: Json = False) -> None:
+    """Classify FILES (images, or .npy arrays) with an exported model."""
+    predictions = list(run_model(model, files))
+    if as_json:
+        rows = [{"file": str(p.file), "label": p.label, "probability": p.probability} for p in predictions]
+        print(json.dumps(rows))
+        return
+    for prediction in predictions:
+        print(f"{prediction.file}\t{prediction.label}\t{prediction.probability:.4f}")

@@ -1,0 +1,90 @@
+"""What several commands take, and how its words are read."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from neunets.errors import InvalidRequest
+from neunets.service.v1 import service_pb2
+
+__all__ = [
+    "MIRRORS",
+    "Home",
+    "ImageSize",
+    "Json",
+    "Metric",
+    "MetricOption",
+    "Mirror",
+    "MirrorOption",
+    "Seed",
+    "Server",
+    "check_folder",
+    "count",
+    "run_name",
+]
+
+
+class Mirror(StrEnum):
+    AUTO = "auto"
+    YES = "yes"
+    NO = "no"
+
+
+class Metric(StrEnum):
+    """The two latter weigh all classes alike, however rare."""
+
+    ACCURACY = "accuracy"
+    BALANCED_ACCURACY = "balanced-accuracy"
+    MACRO_F1 = "macro-f1"
+
+
+MIRRORS: Final = {
+    Mirror.AUTO: service_pb2.RunSpec.MIRROR_UNSPECIFIED,
+    Mirror.YES: service_pb2.RunSpec.MIRROR_YES,
+    Mirror.NO: service_pb2.RunSpec.MIRROR_NO,
+}
+Server = Annotated[str | None, typer.Option(help="Address of a running engine; by default an embedded one.")]
+Home = Annotated[Path | None, typer.Option(help="Folder of the embedded engine; also NEUNETS_HOME.")]
+Json = Annotated[bool, typer.Option("--json", help="The last line on stdout is one JSON object.")]
+ImageSize = Annotated[
+    int | None, typer.Option(min=1, max=1024, help="Height and width of all images; by default chosen from theirs.")
+]
+MirrorOption = Annotated[
+    Mirror, typer.Option(help="Whether mirrored images keep their class; measured where nothing is said.")
+]
+MetricOption = Annotated[Metric, typer.Option(help="What the network is to be best in, on the validation examples.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of the splits, the candidates and the trainings.")]
+
+
+def count(text: str) -> int:
+    """Of "50000", "50k" or "2M"."""
+    factors = {"k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
+    number, factor = (text[:-1], factors[text[-1].lower()]) if text[-1:].lower() in factors else (text, 1)
+    try:
+        found = int(float(number) * factor)
+    except (ValueError, OverflowError):
+        raise InvalidRequest("--max-params", f"{text!r} is no number: write 50000, 50k or 2M") from None
+    if found < 1:
+        raise InvalidRequest("--max-params", "at least 1 parameter is needed")
+    return found
+
+
+def check_folder(out: Path | None) -> None:
+    """Whether a model could be written, before anything is trained."""
+    if out is None:
+        return
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest("--out", f"{out} cannot be made a folder: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise InvalidRequest("--out", f"{out} cannot be written to")
+
+
+def run_name(run: str) -> str:
+    return run if run.startswith("runs/") else f"runs/{run}"

@@ -1,0 +1,49 @@
+"""What several commands print."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from neunets.service.v1 import service_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+
+__all__ = ["err", "run_state", "show", "tell", "trial_state"]
+
+
+def show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        Console().print(table)
+
+
+def err() -> Console:
+    return Console(stderr=True)
+
+
+def tell(dataset: service_pb2.Dataset) -> None:
+    """On stderr: how much data there is, and what is odd about it."""
+    held_out = ", held out of the data" if dataset.test_held_out else ""
+    print(
+        f"{dataset.source}: {len(dataset.classes)} classes, {dataset.train_rows:,} examples to train, "
+        f"{dataset.valid_rows:,} to validate, {dataset.test_rows:,} to test{held_out}",
+        file=sys.stderr,
+    )
+    for warning in dataset.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+
+
+def run_state(run: service_pb2.Run) -> str:
+    return service_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_")
+
+
+def trial_state(model: service_pb2.Model) -> str:
+    """How the trial ended, once it has."""
+    if model.HasField("result"):
+        return synthesizer_pb2.TrialEnded.State.Name(model.result.state).removeprefix("STATE_")
+    return service_pb2.TrialState.Name(model.state).removeprefix("TRIAL_STATE_")

@@ -1,0 +1,145 @@
+"""One image file: its size from the header, and its pixels in 8 bits of grey or of red, green and blue."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, TypeAlias, TypeVar
+
+import numpy as np
+from PIL import ExifTags, Image, ImageOps
+
+from neunets_engine.datasets.source import Array
+
+__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header"]
+
+T = TypeVar("T")
+Encoded: TypeAlias = str | bytes  # a path, or the content of a file
+GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
+# Pillow reads these formats' orientation without decoding the image; in a TIFF the size follows it already.
+ORIENTED: Final = frozenset({"JPEG", "MPO", "WEBP"})
+SIDEWAYS: Final = frozenset({5, 6, 7, 8})  # EXIF orientations that exchange width and height
+MANY_FRAMES: Final = frozenset({"GIF", "WEBP", "PNG"})
+# From here on Pillow calls an image a decompression bomb.
+MOST_PIXELS: Final = 89_478_485
+DEEPEST: Final = 65535
+# A JPEG is decoded at the smallest of its scales that is so many times the size that is wanted.
+SPARE_SCALE: Final = 2
+REPLACE: Final = "replace or remove it"
+
+
+class Remark(Enum):
+    """What was done to an image to read it; the text goes on after "3 images "."""
+
+    TRANSPARENT = "with transparent pixels, laid over white"
+    DEEP = "of 16 bits, scaled to 8 (65535 to 255)"
+    MOVING = "of several frames, read as their first"
+    CMYK = "in CMYK, converted to RGB without a colour profile"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    width: int  # as seen: after the orientation
+    height: int
+    is_grey: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why an image cannot be used. A value, since it passes between processes."""
+
+    text: str
+    fix: str
+
+
+def header(encoded: Encoded) -> Header | Fault:
+    def read(image: Image.Image) -> Header | Fault:
+        width, height = image.size
+        if image.mode == "F":
+            return Fault("its pixels are of mode F", "convert it to 8 bits a channel")
+        if image.format in ORIENTED and image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS:
+            width, height = height, width
+        return Header(width, height, image.mode in GREY_MODES)
+
+    return _opened(encoded, read)
+
+
+def decode(encoded: Encoded, shape: tuple[int, int, int]) -> tuple[Array, frozenset[Remark]] | Fault:
+    """`shape` (height, width, channels): what has another size is resized to it, whatever its aspect."""
+    height, width, channels = shape
+
+    def read(image: Image.Image) -> tuple[Array, frozenset[Remark]] | Fault:
+        remarks = set()
+        if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
+            remarks.add(Remark.MOVING)
+        if image.format == "JPEG":
+            side = SPARE_SCALE * max(width, height)  # of both axes, since the image may lie on its side
+            image.draft(None, (side, side))
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        eight = _in_eight_bits(image, remarks)
+        if isinstance(eight, Fault):
+            return eight
+        eight = eight.convert("L" if channels == 1 else "RGB")
+        if eight.size != (width, height):
+            eight = eight.resize((width, height), Image.Resampling.BILINEAR)
+        return np.asarray(eight).reshape(shape), frozenset(remarks)
+
+    return _opened(encoded, read)
+
+
+def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | Fault:
+    try:
+        with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
+            if image.width * image.height > MOST_PIXELS:
+                return Fault(f"{image.width} x {image.height} pixels are too many", "make it smaller, or remove it")
+            return read(image)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        return Fault(f"its pixels are too many ({error})", "make it smaller, or remove it")
+    except FileNotFoundError:
+        return Fault("it cannot be read: there is no such file", "put it there, or remove what names it")
+    except PermissionError:
+        return Fault("it may not be read", "give this user the permission")
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if _is_empty(encoded):
+            return Fault("the file is empty", REPLACE)
+        return Fault(f"it cannot be read as an image ({error})", REPLACE)
+
+
+def _in_eight_bits(image: Image.Image, remarks: set[Remark]) -> Image.Image | Fault:
+    """In mode L or RGB. What is handled on the way goes into `remarks`."""
+    if image.mode.startswith("I"):
+        return _scaled(np.asarray(image), remarks)
+    if image.mode == "CMYK":
+        remarks.add(Remark.CMYK)
+    if image.has_transparency_data:
+        image = _over_white(image, remarks)
+    return image.convert("L" if image.mode in GREY_MODES else "RGB")
+
+
+def _scaled(deep: Array, remarks: set[Remark]) -> Image.Image | Fault:
+    """16 bits to 8, by the range of the type: the same grey stays the same in all images."""
+    if deep.size and not 0 <= int(deep.min()) <= int(deep.max()) <= DEEPEST:
+        return Fault("its pixels are of 32 bits", "convert it to 8 bits a channel")
+    remarks.add(Remark.DEEP)
+    return Image.fromarray(np.round(deep / (DEEPEST / 255.0)).astype(np.uint8))
+
+
+def _over_white(image: Image.Image, remarks: set[Remark]) -> Image.Image:
+    """What transparent pixels hold is never seen, and often noise or black: they become what a white page shows."""
+    is_grey = image.mode in GREY_MODES
+    layer = image.convert("RGBA")
+    if layer.getchannel("A").getextrema() != (255, 255):
+        remarks.add(Remark.TRANSPARENT)
+        layer = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+    return layer.convert("L" if is_grey else "RGB")
+
+
+def _is_empty(encoded: Encoded) -> bool:
+    try:
+        return (len(encoded) if isinstance(encoded, bytes) else os.stat(encoded).st_size) == 0
+    except OSError:
+        return False

@@ -1,0 +1,97 @@
+"""Encoded images as a source: measured, brought to one size and number of channels, decoded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
+from neunets_engine.datasets.images import Encoded, Fault
+from neunets_engine.datasets.sizes import Size, choose_size, size_features
+from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal
+
+__all__ = ["Pictures", "Reading", "read_pictures"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """With what one source is read. `image_size`: of a square, where the user wants one."""
+
+    decoders: Decoders
+    tell: Tell
+    image_size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Images in the order of their labels; `parts(n)` gives at most n at a time, as often as it is called."""
+
+    y: Array  # (N,) int64
+    parts: Callable[[int], Iterator[Sequence[Encoded]]]
+    name: Callable[[int], str]
+
+
+def read_pictures(
+    classes: tuple[str, ...], train: Pictures, test: Pictures | None, warnings: tuple[str, ...], reading: Reading
+) -> Source:
+    """Raises: InvalidRequest, which names the image."""
+    total = len(train.y) + (0 if test is None else len(test.y))
+    sizes, is_grey = _measure(train, reading, 0, total)
+    test_sizes = sizes[:0] if test is None else _measure(test, reading, len(train.y), total)[0]
+    size = choose_size(sizes, reading.image_size)
+    shape = (size.height, size.width, 1 if is_grey.all() else 3)
+    remarks = Remarks()
+    return Source(
+        classes,
+        _examples(train, shape, reading, remarks),
+        None if test is None else _examples(test, shape, reading, remarks),
+        warnings + _resized(np.concatenate([sizes, test_sizes]), size),
+        remarks,
+        size_features(sizes) | {"grey_fraction": float(is_grey.mean())},
+    )
+
+
+def _measure(pictures: Pictures, reading: Reading, done: int, total: int) -> tuple[Array, Array]:
+    """Width and height (N, 2) and whether it is grey (N,) of each image."""
+    sizes, is_grey = np.empty((len(pictures.y), 2), np.int32), np.empty(len(pictures.y), np.bool_)
+    begin = 0
+    for part in reading.decoders.measure(pictures.parts(PART)):
+        _check(part.fault, begin, pictures)
+        end = begin + len(part.sizes)
+        sizes[begin:end], is_grey[begin:end] = part.sizes, part.is_grey
+        begin = end
+        reading.tell(Progress("measuring", done + begin, total))
+    return sizes, is_grey
+
+
+def _examples(pictures: Pictures, shape: tuple[int, int, int], reading: Reading, remarks: Remarks) -> Examples:
+    images = max(1, min(PART, PART_BYTES // (shape[0] * shape[1] * shape[2])))
+
+    def blocks() -> Iterator[Array]:
+        begin = 0
+        for part in reading.decoders.decode(pictures.parts(images), shape):
+            _check(part.fault, begin, pictures)
+            for remark, places in part.remarks.items():
+                remarks.add(remark.value, pictures.name(begin + places[0]), len(places))
+            begin += len(part.pixels)
+            yield part.pixels
+
+    return Examples(pictures.y, shape, blocks, pictures.name, "decoding")
+
+
+def _check(fault: tuple[int, Fault] | None, begin: int, pictures: Pictures) -> None:
+    if fault is not None:
+        place, why = fault
+        raise refusal(pictures.name(begin + place), why.text, why.fix)
+
+
+def _resized(sizes: Array, size: Size) -> tuple[str, ...]:
+    others = int((sizes != (size.width, size.height)).any(axis=1).sum())
+    if not others:
+        return ()
+    (least_w, least_h), (most_w, most_h) = sizes.min(axis=0), sizes.max(axis=0)
+    count = f"{others:,} image{' is' if others == 1 else 's are'} resized to {size.width} x {size.height}"
+    found = f"the images are {least_w} to {most_w} pixels wide and {least_h} to {most_h} high"
+    return (f"{count}: {found}; --image-size sets another size",)

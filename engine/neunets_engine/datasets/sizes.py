@@ -1,0 +1,53 @@
+"""The one size that all images of a data set get."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from neunets_engine.datasets.source import Array
+
+__all__ = ["LARGEST", "Size", "choose_size", "size_features"]
+
+# Of a side: a network takes no larger image.
+LARGEST: Final = 1024
+# Of the longer side, where images of different sizes are brought to one: more costs time that a search needs.
+LONGEST: Final = 128
+# Width / height up to which, and down to whose inverse, the images are made square.
+NEARLY_SQUARE: Final = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    height: int
+    width: int
+
+
+def choose_size(sizes: Array, image_size: int | None) -> Size:
+    """`sizes` (N, 2): width and height of the training images.
+
+    A square of `image_size` where that is given. Images of one size stay as they are, up to 1024 pixels a side. Others
+    get the median width and the median height, made smaller until no side is above 128; nearly square ones a square of
+    the same area.
+    """
+    if image_size is not None:
+        return Size(image_size, image_size)
+    width, height = (float(side) for side in np.median(sizes, axis=0))
+    if (sizes == sizes[0]).all() and max(width, height) <= LARGEST:
+        return Size(int(height), int(width))
+    if 1 / NEARLY_SQUARE <= width / height <= NEARLY_SQUARE:
+        width = height = (width * height) ** 0.5
+    scale = min(1.0, LONGEST / max(width, height))
+    return Size(max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def size_features(sizes: Array) -> dict[str, float]:
+    """`sizes` (N, 2): width and height."""
+    features: dict[str, float] = {}
+    for axis, name in enumerate(("width", "height")):
+        side = sizes[:, axis]
+        found = {"min": side.min(), "median": np.median(side), "max": side.max()}
+        features |= {f"{name}/{key}": float(value) for key, value in found.items()}
+    return features | {"aspect/median": float(np.median(sizes[:, 0] / sizes[:, 1]))}

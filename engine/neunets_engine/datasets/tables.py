@@ -1,0 +1,114 @@
+"""A table of images and labels as a source, whatever file it came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from neunets_engine.datasets.images import Encoded
+from neunets_engine.datasets.labels import case_warnings
+from neunets_engine.datasets.parts import NAMES, Part, joined
+from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
+from neunets_engine.datasets.source import Array, Source, refusal
+
+__all__ = ["ARROW_SUFFIXES", "Table", "arrow_files", "read_table"]
+
+ARROW_SUFFIXES: Final = frozenset({".parquet", ".feather", ".arrow"})
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """`images(rows, n)` gives those of `rows` (ascending), at most n at a time."""
+
+    name: str
+    labels: Sequence[object]
+    splits: Sequence[object] | None
+    images: Callable[[Array, int], Iterator[Sequence[Encoded]]]
+    image_name: Callable[[int], str]
+    row_name: Callable[[int], str]
+    classes: Mapping[object, str] = field(default_factory=dict)  # names of labels, where the file has them
+
+
+def read_table(table: Table, reading: Reading) -> Source:
+    """Raises: InvalidRequest, which names the row."""
+    if not table.labels:
+        raise refusal(table.name, "it has no rows", "add some")
+    values = [_label(table, row, label) for row, label in enumerate(table.labels)]
+    is_train, said = _training_rows(table)
+    names, number = _classes(table, [value for value, chosen in zip(values, is_train, strict=True) if chosen])
+    for row in np.flatnonzero(~is_train):
+        if values[row] not in number:
+            raise refusal(table.row_name(int(row)), f"no training row has the label {values[row]!r}", "remove it")
+    y = np.array([number[value] for value in values], np.int64)
+    train = _pictures(table, y, np.flatnonzero(is_train))
+    test = None if is_train.all() else _pictures(table, y, np.flatnonzero(~is_train))
+    warnings = said + _space_warnings(table) + case_warnings(names)
+    return read_pictures(names, train, test, warnings, reading)
+
+
+def _label(table: Table, row: int, label: object) -> str | int:
+    if isinstance(label, str):
+        label = label.strip()
+        is_missing = not label or label.casefold() == "nan"
+    else:
+        is_missing = label is None or (isinstance(label, float) and math.isnan(label))
+    if is_missing:
+        raise refusal(table.row_name(row), "it has no label", "give it one, or remove the row")
+    if isinstance(label, float) and label.is_integer():
+        return int(label)
+    if isinstance(label, bytes):
+        return label.decode(errors="replace").strip()
+    if not isinstance(label, str | int):
+        raise refusal(table.row_name(row), f"its label is {label!r}", "labels are whole numbers or strings")
+    return str(label) if isinstance(label, bool) else label
+
+
+def _classes(table: Table, values: list[str | int]) -> tuple[tuple[str, ...], Mapping[str | int, int]]:
+    """Names in order, numbers by number even where they are written as text; and the place of each label."""
+    found = set(values)
+    is_numeric = all(isinstance(value, int) or value.isdecimal() for value in found)
+    order = sorted(found, key=int) if is_numeric else sorted(found, key=str)
+    return tuple(table.classes.get(value, str(value)) for value in order), {v: place for place, v in enumerate(order)}
+
+
+def _training_rows(table: Table) -> tuple[Array, tuple[str, ...]]:
+    """(N,) bool, and what there is to say of the parts."""
+    if table.splits is None:
+        return np.ones(len(table.labels), np.bool_), ()
+    parts = []
+    for row, name in enumerate(table.splits):
+        part = NAMES.get(str(name).strip().casefold())
+        if part is None:
+            raise refusal(table.row_name(row), f"its split is {name!r}", f"the splits are {', '.join(NAMES)}")
+        parts.append(part)
+    uses, said = joined(parts)
+    is_train = np.array([uses[part] is Part.TRAIN for part in parts], np.bool_)
+    if not is_train.any():
+        raise refusal(table.name, "no row is of the split train", "split some off for training, or remove the column")
+    return is_train, said
+
+
+def _pictures(table: Table, y: Array, rows: Array) -> Pictures:
+    return Pictures(y[rows], lambda size: table.images(rows, size), lambda row: table.image_name(int(rows[row])))
+
+
+def _space_warnings(table: Table) -> tuple[str, ...]:
+    spaced: list[Any] = [label for label in table.labels if isinstance(label, str) and label != label.strip()]
+    if not spaced:
+        return ()
+    return (f"{len(spaced):,} labels have spaces around them, which are removed, such as {spaced[0]!r}",)
+
+
+def arrow_files(folder: Path) -> list[Path]:
+    """Those of a folder, or of its folder `data`: the parts of one table, in order."""
+    for place in (folder, folder / "data"):
+        if place.is_dir():
+            found = sorted(file for file in place.iterdir() if file.suffix.lower() in ARROW_SUFFIXES)
+            if found:
+                return found
+    return []

@@ -1,0 +1,80 @@
+"""Which trainings end a run: the winner trained on, trained anew, and the measurement of the one that is exported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.store import has_result
+
+__all__ = ["FinalPlan"]
+
+
+@dataclass(frozen=True, slots=True)
+class FinalPlan:
+    """Decides from what the store holds, so that a restarted engine decides alike."""
+
+    best: store_pb2.TrialRecord  # of the search
+    made: int  # trials of the run so far
+    slots: int
+    metric: str
+
+    def next(self, finals: Sequence[store_pb2.TrialRecord], trains: bool, both: bool) -> list[store_pb2.TrialRecord]:
+        """What follows `finals`, of which none is open any more.
+
+        `trains`: there is time left for training; `both`: enough to train the winner on and anew.
+        """
+        if finals or not trains:
+            return [self._closing(finals)]
+        if not both:
+            return [self._training(0, continues=True, closes=True, threads=self.slots)]
+        half = max(1, self.slots // 2)
+        return [
+            self._training(number, continues=continues, closes=False, threads=half)
+            for number, continues in enumerate((True, False))
+        ]
+
+    def _training(self, number: int, *, continues: bool, closes: bool, threads: int) -> store_pb2.TrialRecord:
+        trial = self._trial(number, self.best.result.artifacts["weights"])
+        trial.continues, trial.closes, trial.threads = continues, closes, threads
+        trial.recipe.CopyFrom(self.best.asked)
+        trial.recipe.ClearField("total")
+        return trial
+
+    def _closing(self, finals: Sequence[store_pb2.TrialRecord]) -> store_pb2.TrialRecord:
+        """Only evaluates: the best of what the search and the final trainings left."""
+        kept = max([self.best, *filter(has_result, finals)], key=self._rank)
+        trial = self._trial(0, kept.result.artifacts["weights"])
+        trial.closes, trial.threads = True, self.slots
+        trial.recipe.CopyFrom(kept.recipe)
+        trial.recipe.ClearField("total")
+        trial.recipe.epochs = 0.0
+        return trial
+
+    def _rank(self, trial: store_pb2.TrialRecord) -> tuple[float, float]:
+        """Larger is better; of equals the first of the order above is taken."""
+        metrics = trial.result.metrics
+        rank = (metrics.get(self.metric, float("-inf")), -metrics.get("valid_loss", float("inf")))
+        return (float("-inf"), float("-inf")) if any(map(math.isnan, rank)) else rank
+
+    def _trial(self, number: int, incumbent: synthesizer_pb2.ArtifactRef) -> store_pb2.TrialRecord:
+        best = self.best
+        return store_pb2.TrialRecord(
+            run=best.run,
+            trial=f"t{self.made + 1 + number:06d}",
+            candidate=best.candidate,
+            graph=best.graph,
+            asked=best.asked,
+            params=best.params,
+            flops=best.flops,
+            activation_bytes=best.activation_bytes,
+            rationale=best.rationale,
+            state=service_pb2.TRIAL_STATE_WAITING,
+            accumulate=best.accumulate,
+            final_of=best.trial,
+            incumbent=incumbent,
+        )

@@ -1,0 +1,127 @@
+"""When the engine stops waiting for a worker: by its silence, by a job that does not come on, by the deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neunets.errors import NeunetsError
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.worker.v1 import worker_pb2
+from neunets_engine.disk import DiskFull
+from neunets_engine.leases import FIRST_FACTOR, SLOWEST_FACTOR, Lease, Patience
+from neunets_engine.scheduler import Scheduler
+from neunets_engine.store import Store
+
+ENDED = synthesizer_pb2.TrialEnded
+PATIENCE = Patience(heartbeat_s=15.0, report_s=60.0)
+RECIPE = synthesizer_pb2.Recipe(device_s=100.0)
+seconds = st.floats(0.0, 1e5)
+
+
+@given(wait_s=seconds, slowest_s=seconds)
+def test_a_job_hangs_where_it_takes_many_times_its_slowest_step(wait_s: float, slowest_s: float) -> None:
+    lease = Lease("r1", "t000001", 1, "slot0", reported=5.0, slowest_s=slowest_s)
+    hangs = bool(lease.hangs(5.0 + wait_s, PATIENCE))
+    assert hangs == (5.0 + wait_s - 5.0 > max(PATIENCE.report_s, SLOWEST_FACTOR * slowest_s))
+
+
+@given(wait_s=seconds)
+def test_the_first_report_may_take_longer(wait_s: float) -> None:
+    assert bool(Lease("r1", "t000001", 1, "slot0").hangs(wait_s, PATIENCE)) == (wait_s > FIRST_FACTOR * 60.0)
+
+
+@given(now=seconds, ends=seconds)
+def test_nothing_may_pass_its_deadline(now: float, ends: float) -> None:
+    lease = Lease("r1", "t000001", 1, "slot0", reported=now, slowest_s=1e5, ends=ends)
+    assert bool(lease.hangs(now, PATIENCE)) == (now > ends)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+async def leased(store: Store, clock: Clock) -> Scheduler:
+    """With one trial, which `slot0` has taken."""
+    await store.create_run(service_pb2.Run(name="runs/r1", spec=service_pb2.RunSpec(trials=3)), "")
+    trial = store_pb2.TrialRecord(
+        run="r1", trial="t000001", candidate="c000001", state=service_pb2.TRIAL_STATE_WAITING, accumulate=1
+    )
+    await store.record_proposals("r1", synthesizer_pb2.Proposed(), [(trial, "hash")], [])
+    scheduler = Scheduler(store, PATIENCE, clock)
+    scheduler.open("r1", lambda _: RECIPE)
+    await scheduler.add("r1", "t000001")
+    assert await scheduler.lease("slot0", "cpu", 0.0) is not None
+    return scheduler
+
+
+async def test_a_worker_that_reports_is_left_alone_until_the_deadline(store: Store) -> None:
+    scheduler = await leased(store, clock := Clock())
+    deadline_s = 2.0 * RECIPE.device_s + 60.0
+    for clock.now in range(0, int(deadline_s + PATIENCE.report_s), 10):
+        scheduler.reported("slot0", "t000001", 1)
+        assert await scheduler.expire() == []
+    clock.now = deadline_s + PATIENCE.report_s + 1.0
+    scheduler.reported("slot0", "t000001", 1)
+    assert await scheduler.expire() == ["slot0"]
+    result = store.trial("r1", "t000001").result
+    assert (result.state, result.error.code) == (ENDED.STATE_FAILED, "TIMED_OUT")
+    assert "deadline" in result.error.summary
+
+
+async def test_heartbeats_alone_are_no_progress(store: Store) -> None:
+    scheduler = await leased(store, clock := Clock())
+    scheduler.reported("slot0", "t000001", 1)
+    for clock.now in range(0, 61, 10):
+        scheduler.heartbeat("slot0", "t000001", 1)
+        assert await scheduler.expire() == []
+    clock.now = 61.0
+    scheduler.heartbeat("slot0", "t000001", 1)
+    assert await scheduler.expire() == ["slot0"]
+    assert store.trial("r1", "t000001").result.error.code == "TIMED_OUT"
+    assert scheduler.open_trials("r1") == 0
+
+
+async def test_a_silent_worker_is_lost_and_its_trial_waits(store: Store) -> None:
+    scheduler = await leased(store, clock := Clock())
+    clock.now = 15.1
+    assert await scheduler.expire() == ["slot0"]
+    assert store.trial("r1", "t000001").state == service_pb2.TRIAL_STATE_WAITING
+    again = await scheduler.lease("slot1", "cpu", 0.0)
+    assert again is not None
+    assert again.attempt == 2
+
+
+async def test_a_full_disk_halts_every_run_until_it_is_opened_again(store: Store) -> None:
+    scheduler = await leased(store, Clock())
+    changed = scheduler.open("r2", lambda _: RECIPE)
+    with pytest.raises(DiskFull), scheduler.halting():
+        raise DiskFull("no room")
+    assert changed.is_set()
+    for run_id in ("r1", "r2"):
+        with pytest.raises(NeunetsError, match="no room"):
+            scheduler.check(run_id)
+    assert scheduler.heartbeat("slot0", "t000001", 1) == worker_pb2.ORDER_ABORT
+    scheduler.open("r1", lambda _: RECIPE)
+    scheduler.check("r1")
+    await scheduler.recover("r1")
+    again = await scheduler.lease("slot0", "cpu", 0.0)
+    assert again is not None
+    assert again.attempt == 2
+    assert store.trial("r1", "t000001").losses == 0
