@@ -64,9 +64,9 @@ def split(net: Net, rows: int, seed: int, device: str) -> Split:
     return Split(x.to(device), torch.from_numpy(draws.integers(0, CLASSES, rows)).to(device))
 
 
-def rate(step: Step, seconds: float, device: str) -> float:
+def rate(step: Step, seconds: float, device: str, warm_up: int = WARM_UP) -> float:
     """Images per second over about `seconds`, until the device is done."""
-    for _ in range(WARM_UP):
+    for _ in range(warm_up):
         step()
     synchronise(device)
     begin, steps = time.perf_counter(), 0
@@ -125,7 +125,7 @@ def tuned(net: Net, data: Split, device: str) -> tuple[Step, Format]:
     rates = dict.fromkeys(FORMATS, 0.0)
     for _ in range(2):
         for each, step in steps.items():
-            rates[each] = max(rates[each], rate(step, TRIAL_S / 2, device))
+            rates[each] = max(rates[each], rate(step, TRIAL_S / 2, device, warm_up=1))
     best = max(rates, key=lambda each: rates[each])
     return steps[best], best
 

@@ -60,10 +60,12 @@ async def export_final(run_id: str, trial: str, wall_s: float, store: Store, art
     Raises: ExportMismatch where the file does not compute what was trained; NeunetsError without weights or probe.
     """
     record = store.trial(run_id, trial)
-    run = store.run(run_id).run
-    titles = {"final training": trial, "best of the search": record.final_of}
-    curves = tuple(_curve(title, store.metrics(run_id, name)) for title, name in titles.items() if name)
-    trained = _Trained(run, record, store.dataset(run.spec.dataset), wall_s, curves)
+    kept = store.run(run_id)
+    finals = dict.fromkeys([*kept.final_trials, trial])
+    titles = {name: "trained on" if store.trial(run_id, name).continues else "trained anew" for name in finals}
+    titles |= {record.final_of: "best of the search"} if record.final_of else {}
+    curves = tuple(_curve(title, store.metrics(run_id, name)) for name, title in titles.items())
+    trained = _Trained(kept.run, record, store.dataset(kept.run.spec.dataset), wall_s, curves)
     files, figures = await asyncio.to_thread(_export, trained, artifacts)
     await store.keep_model(run_id, trial, files, figures)
 
@@ -76,7 +78,7 @@ def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.A
     graph = graph_from_proto(trial.graph)
     weights = artifacts.get(refs["weights"].sha256)
     probe = load(artifacts.get(refs["probe"].sha256))
-    model = export_onnx(graph, load(weights), classes)
+    model = export_onnx(graph, load(weights), classes, trial.recipe.test_mirror)
     measures = _measures(artifacts.get(refs["predictions"].sha256), classes) if "predictions" in refs else None
     figures = {
         **trial.result.metrics,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from neunets.errors import InvalidRequest
@@ -74,6 +74,8 @@ def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: floa
 
 
 @given(plan=plans())
+@example(plan=BudgetPlan(10.0, None, 2, 60_000))
+@example(plan=BudgetPlan(5.0, None, 1, 10**7))
 def test_a_search_that_begins_has_time_for_a_trial(plan: BudgetPlan) -> None:
     total = plan.search_total(0.0)
     assert total is not None

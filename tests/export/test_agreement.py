@@ -52,6 +52,16 @@ def test_onnx_agrees_with_the_reference(case: Case) -> None:
     assert list(labels) == [NAMES[index] for index in probabilities.argmax(axis=1)]
 
 
+@given(case=cases().filter(lambda case: case.x.ndim == 4))
+@settings(max_examples=50)
+def test_onnx_may_look_at_the_mirrored_image_too(case: Case) -> None:
+    model = export_onnx(case.graph, case.weights, NAMES, with_mirror=True)
+    session = onnxruntime.InferenceSession(model, SESSION, providers=["CPUExecutionProvider"])
+    (probabilities,) = session.run(["probabilities"], {case.graph.input.name: case.x})
+    logits = [run(case.graph, case.weights, x) for x in (case.x, case.x[:, :, ::-1])]
+    np.testing.assert_allclose(probabilities, softmax((logits[0] + logits[1]) / 2), atol=1e-4)
+
+
 @given(case=cases())
 @settings(max_examples=30)
 def test_weights_survive_the_module(case: Case) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
@@ -73,6 +73,7 @@ def final(folder: Path, rivals: Rivals, metric: str, trains_on_validation: bool 
     return train(replace(task, incumbent=weights(1), metric=metric, trains_on_validation=trains_on_validation))[1]
 
 
+@settings(max_examples=50)
 @given(rows=answers, metric=st.sampled_from(METRICS))
 def test_the_network_that_is_better_by_the_metric_is_kept(
     folder: Path, rows: list[tuple[int, int, int]], metric: str
@@ -96,6 +97,7 @@ def test_another_metric_may_keep_another_network(folder: Path, metric: str, keep
     assert final(folder, UNBALANCED, metric).metrics["kept_incumbent"] == keeps
 
 
+@settings(max_examples=50)
 @given(rows=answers, metric=st.sampled_from(METRICS))
 def test_of_rows_that_were_trained_on_the_incumbents_figures_are_reported(
     folder: Path, rows: list[tuple[int, int, int]], metric: str

@@ -67,6 +67,10 @@ class Body:
     def scalar(self, value: float) -> str:
         return self.constant(f"constant.{value:.9g}", np.array(value, np.float32))
 
+    def integers(self, name: str, values: Sequence[int]) -> str:
+        self._constants[name] = numpy_helper.from_array(np.array(values, np.int64), name)
+        return name
+
     def strings(self, name: str, values: Sequence[str]) -> str:
         encoded = [value.encode() for value in values]
         tensor = TensorProto(name=name, data_type=TensorProto.STRING, dims=[len(encoded)], string_data=encoded)

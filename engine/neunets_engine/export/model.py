@@ -27,13 +27,19 @@ __all__ = ["IR_VERSION", "OPSET", "export_onnx"]
 IR_VERSION: Final = 8
 OPSET: Final = 17
 
+# More pixels than an image has: a slice that runs backwards ends before the first one.
+LONGEST_ROW: Final = 1 << 30
 PRODUCER: Final = "neunets"
 LARGEST_BYTES: Final = (1 << 31) - (16 << 20)  # protobuf's limit, less room for everything that is no weight
 ELEMENT: Final = {DataType.UINT8: TensorProto.UINT8, DataType.FLOAT32: TensorProto.FLOAT}
 
 
-def export_onnx(graph: Graph, weights: Mapping[str, NDArray[Any]], classes: Sequence[str]) -> bytes:
+def export_onnx(
+    graph: Graph, weights: Mapping[str, NDArray[Any]], classes: Sequence[str], with_mirror: bool = False
+) -> bytes:
     """Translate a graph with `weights` by their keys NODE.PARAM; the same gives the same bytes.
+
+    `with_mirror`: the logits are the mean of those of an image and of its left-right mirror.
 
     Input: "image" (batch, H, W, C) or "sequence" (batch, L, C), as stored. Outputs: "probabilities" (batch, classes)
     float32, "label" (batch,) string. Raises: InvalidGraph, also for weights that do not fit or exceed 2 GiB.
@@ -42,7 +48,9 @@ def export_onnx(graph: Graph, weights: Mapping[str, NDArray[Any]], classes: Sequ
     folded, arrays = fold_batch_norm(graph, _checked(graph, weights))
     body = Body()
     source = "image" if len(graph.input.shape) == 3 else "sequence"
-    logits = _translate(folded, arrays, body, _preprocess(graph.input, source, body))
+    x = _preprocess(graph.input, source, body)
+    logits = _translate(folded, arrays, body, _doubled(x, source, body) if with_mirror else x)
+    logits = _mean_of_halves(logits, source, body) if with_mirror else logits
     body.write("Softmax", [logits], "probabilities", "probabilities", axis=1)
     body.write("ArgMax", ["probabilities"], "label:index", "label:index", axis=1, keepdims=0)
     body.write("Gather", [body.strings("classes", classes), "label:index"], "label", "label", axis=0)
@@ -71,6 +79,21 @@ def _preprocess(given: Input, source: str, body: Body) -> str:
     x = body.add("Div", [x, std], source, "normalised")
     axes = len(given.shape)
     return body.add("Transpose", [x], source, "channels_first", perm=[0, axes, *range(1, axes)])
+
+
+def _doubled(x: str, source: str, body: Body) -> str:
+    """(N, C, H, W) -> (2 N, C, H, W): the images, and then their mirrors."""
+    ends = (("starts", -1), ("ends", -LONGEST_ROW), ("axes", 3), ("steps", -1))
+    numbers = [body.integers(f"{source}.{name}", [value]) for name, value in ends]
+    mirrored = body.add("Slice", [x, *numbers], source, "mirrored")
+    return body.add("Concat", [x, mirrored], source, "doubled", axis=0)
+
+
+def _mean_of_halves(logits: str, source: str, body: Body) -> str:
+    """(2 N, classes) -> (N, classes)."""
+    halves = [f"{source}:logits", f"{source}:logits_mirrored"]
+    body.nodes.append(helper.make_node("Split", [logits], halves, name=f"{source}:halves", axis=0))
+    return body.add("Mean", halves, source, "mean")
 
 
 def _translate(graph: Graph, weights: Mapping[str, NDArray[np.float32]], body: Body, x: str) -> str:

@@ -20,7 +20,7 @@ TINY: Final = 1e-12  # ranges below it have no marks
 LEGEND_STEP: Final = 150.0
 GRID, FRAME = "#e4e7eb", "#9aa5b1"
 COLOURS: Final = ("#0b69a3", "#d9480f")
-DASHES: Final = ("", "5 3")
+DASHES: Final = ("", "5 3", "1.5 2.5")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class _Axis:
 
 
 def draw_curves(curves: Sequence[Curve]) -> bytes | None:
-    """SVG of up to two trainings, the first one's lines whole, the second one's dashed; None: nothing was reported."""
+    """SVG of up to three trainings, the lines of the first whole, of the others dashed; None: nothing was reported."""
     curves = [curve for curve in curves if len(curve.epoch)]
     panels = {
         "loss": _lines(curves, {"training": "train_loss", "validation": "valid_loss"}),
