@@ -27,8 +27,8 @@ from neunets.wire import input_from_proto
 from neunets_client.budget import seconds
 from neunets_client.client import Client
 from neunets_client.connection import Connection
+from neunets_trainer.choices import choose
 from neunets_trainer.data import load_data
-from neunets_trainer.precision import choose
 from neunets_trainer.recipe import Recipe
 from neunets_trainer.task import Ended, Order, Task
 from neunets_trainer.training import run
@@ -85,7 +85,8 @@ def fixed(data: str, budget_s: float, seed: int, home: Path) -> dict[str, float]
     arrays = load_data(home / "datasets" / dataset.sha256, "cpu")
     long: dict[str, Any] = LONG if budget_s >= LONG_S else {}
     recipe = Recipe(device_s=budget_s, learning_rate=0.4, batch_size=128, **long)
-    task = Task(graph, recipe, seed, arrays, precision=choose("cpu", home / "cache"), final=True)
+    chosen = choose("cpu", home / "cache")
+    task = Task(graph, recipe, seed, arrays, "cpu", chosen.precision, chosen.memory_format, final=True)
     *_, last = run(task, lambda: Order.CONTINUE)
     assert isinstance(last, Ended)
     return {

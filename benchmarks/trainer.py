@@ -60,7 +60,7 @@ def ours(net: Net, data: Split, device: str, chosen: Choices, seconds: float) ->
     """Images per second of a training as a worker runs it, reports included."""
     watch = Watch(seconds, device)
     valid = Split(data.stored[:VALID_ROWS], data.y[:VALID_ROWS])
-    task = Task(net.graph, RECIPE, 0, Data(Path(), device, data, valid), device, chosen.precision)
+    task = Task(net.graph, RECIPE, 0, Data(Path(), device, data, valid), device, chosen.precision, chosen.memory_format)
     for _ in run(task, watch):
         pass
     return watch.images_per_s

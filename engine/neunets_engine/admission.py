@@ -85,6 +85,9 @@ def _recipe_errors(recipe: synthesizer_pb2.Recipe, rules: Rules) -> list[synthes
             if not (math.isfinite(value) and low <= value <= high):
                 text = f"{value:g} is not within {low:g}..{high:g}"
                 errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", text))
+    for name, entry in HYPERPARAMETERS.items():
+        if entry.is_for_images and getattr(recipe, name) and len(rules.input.shape) != 3:
+            errors.append(_refusal("BAD_RECIPE", f"recipe.{name}", "only images are changed like that"))
     for field in MIRRORS:
         if getattr(recipe, field) and rules.keeps_class is False:
             errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", "mirrored, these images change their class"))

@@ -9,7 +9,7 @@ from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 
-__all__ = ["STEP_COST", "BudgetPlan"]
+__all__ = ["STEP_COST", "BudgetPlan", "usual_batch"]
 
 # Share of the wall time after which nothing new is trained for the search. The rest trains the winner on, at its full
 # length and with every core: a search that takes more loses more to a fixed network than it finds.
@@ -28,7 +28,9 @@ MOST_EPOCHS: Final = 30.0
 FINAL_FACTOR: Final = 3.0
 # FLOPs a second of a slot that nothing was measured on: a slow core's.
 SLOT_FLOPS: Final = 2e10
-USUAL_BATCH: Final = 128
+LARGEST_BATCH: Final = 128
+# An epoch has at least about so many steps.
+STEPS_AN_EPOCH: Final = 16
 # Of the wall budget, what a measurement before the search may cost.
 MEASUREMENT_SHARE: Final = 0.02
 # FLOPs of a training step, in those of evaluating its examples once.
@@ -99,7 +101,7 @@ class BudgetPlan:
     def epochs_of(self, total: synthesizer_pb2.Recipe, flops: int, slot_flops: float | None, threads: int) -> float:
         """Epochs that a training will come to, by the measured speed of a slot; `flops` of evaluating one example."""
         if total.WhichOneof("total") != "device_s":
-            return total.epochs or total.steps * USUAL_BATCH / self.train_rows
+            return total.epochs or total.steps * (total.batch_size or usual_batch(self.train_rows)) / self.train_rows
         speed = (slot_flops or SLOT_FLOPS) * (1.0 if threads < 2 else THREAD_EFFICIENCY * threads)
         return total.device_s * speed / (STEP_COST * max(flops, 1) * self.train_rows)
 
@@ -108,7 +110,8 @@ class BudgetPlan:
         if self.wall_s is None:
             return True
         half = self.slots // 2
-        return half > 0 and self.epochs_of(self.final_total(used_s), flops, slot_flops, half) >= ENOUGH_EPOCHS
+        total = self.final_total(used_s, self.closing_s(flops, slot_flops))
+        return half > 0 and self.epochs_of(total, flops, slot_flops, half) >= ENOUGH_EPOCHS
 
     def affords(self, seconds: float) -> bool:
         """Whether a measurement of so many seconds is a small part of the wall budget."""
@@ -131,3 +134,8 @@ class BudgetPlan:
 
     def _epochs(self) -> float:
         return float(min(max(EXAMPLES_A_TRIAL / self.train_rows, 1.0), MOST_EPOCHS))
+
+
+def usual_batch(train_rows: int) -> int:
+    """Examples of a step, where nobody says."""
+    return min(LARGEST_BATCH, max(8, train_rows // STEPS_AN_EPOCH))

@@ -9,15 +9,13 @@ from typing import Final
 from neunets.hyperparameters import HYPERPARAMETERS, recipe_schema
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.budget import usual_batch
 
 __all__ = ["complete", "keeps_class", "schema_json", "usual_values"]
 
 Value = float | int | bool
 # Peaks of the learning rate. Without batch norm a high one diverges.
 NORM_RATE, PLAIN_RATE = 0.3, 0.05
-LARGEST_BATCH: Final = 128
-# An epoch has at least about so many steps.
-STEPS_AN_EPOCH: Final = 16
 # A shift by more than this part of an image loses what it shows; below the smallest extent one pixel is much already.
 SHIFT_PART: Final = 14
 SMALLEST_SHIFTED: Final = 8
@@ -39,7 +37,7 @@ def usual_values(
     """Of every hyper-parameter, for a training of so many epochs on these data; `has_norm`: the network normalises."""
     values: dict[str, Value] = {name: entry.usual for name, entry in HYPERPARAMETERS.items()}
     values["learning_rate"] = NORM_RATE if has_norm else PLAIN_RATE
-    values["batch_size"] = min(LARGEST_BATCH, max(8, dataset.train_rows // STEPS_AN_EPOCH))
+    values["batch_size"] = usual_batch(dataset.train_rows)
     if spec.metric in ("valid_balanced_accuracy", "valid_macro_f1"):
         values["class_weighting"] = 1.0 if spec.metric == "valid_balanced_accuracy" else 0.5
     shape = dataset.input.shape

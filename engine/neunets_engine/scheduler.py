@@ -17,6 +17,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.disk import DiskFull
 from neunets_engine.leases import Lease, Patience, deadline_s
+from neunets_engine.memory import parts_within
 from neunets_engine.store import WORKER_LOST, Store, is_current
 
 __all__ = ["Scheduler", "Totals"]
@@ -110,9 +111,17 @@ class Scheduler:
             self._work.notify_all()
 
     async def lease(
-        self, worker: str, device: str, wait_s: float, is_over: Callable[[], bool] = lambda: False
+        self,
+        worker: str,
+        device: str,
+        device_bytes: int,
+        wait_s: float,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> store_pb2.TrialRecord | None:
-        """The next trial for `worker`, or its unfinished one; None if none came within `wait_s`, or `is_over()`."""
+        """The next trial for `worker`, or its unfinished one; None if none came within `wait_s`, or `is_over()`.
+
+        `device_bytes`: that a training may use there; 0: not known.
+        """
         held = self._leases.get(worker)
         if held is not None and held.order != worker_pb2.ORDER_ABORT:
             record = self._store.trial(held.run_id, held.trial)
@@ -122,7 +131,7 @@ class Scheduler:
         self._leases.pop(worker, None)
         deadline = self._monotonic() + wait_s
         while True:
-            taken = await self._take(worker, device)
+            taken = await self._take(worker, device, device_bytes)
             if taken is not None:
                 return taken
             async with self._work:
@@ -136,7 +145,7 @@ class Scheduler:
                 except TimeoutError:
                     return None
 
-    async def _take(self, worker: str, device: str) -> store_pb2.TrialRecord | None:
+    async def _take(self, worker: str, device: str, device_bytes: int) -> store_pb2.TrialRecord | None:
         while self._waiting:
             run_id, trial = self._waiting.pop(0)
             totals = self._totals.get(run_id)
@@ -150,7 +159,8 @@ class Scheduler:
             # Noted before the write: nobody may believe that the run has nothing open.
             self._leases[worker] = self._lease(record, worker, recipe)
             try:
-                return await self._store.lease(run_id, trial, worker, device, recipe)
+                parts = parts_within(device_bytes, record.graph, recipe)
+                return await self._store.lease(run_id, trial, worker, device, recipe, parts)
             except IllegalTransition:
                 self._leases.pop(worker, None)
         return None

@@ -134,7 +134,8 @@ def test_epochs_and_steps_are_counted_as_they_are() -> None:
     plan = BudgetPlan(None, 3, 2, 1280)
     assert plan.epochs_of(Recipe(epochs=2.5), 1000, None, 1) == 2.5
     assert plan.epochs_of(Recipe(epochs=0.0), 1000, None, 1) == 0.0
-    assert plan.epochs_of(Recipe(steps=30), 1000, None, 1) == 3.0
+    assert plan.epochs_of(Recipe(steps=30, batch_size=128), 1000, None, 1) == 3.0
+    assert plan.epochs_of(Recipe(steps=32), 1000, None, 1) == 2.0  # a sixteenth of the rows at a time
 
 
 @given(plan=plans(), flops=FLOPS, speed=SPEEDS)
@@ -168,7 +169,8 @@ def test_the_winner_is_also_trained_anew_where_half_the_slots_get_far_enough(
 @pytest.mark.parametrize(("enough", "both"), [(0.99, False), (1.01, True)])
 def test_the_epochs_of_half_the_slots_decide(enough: float, both: bool) -> None:
     epoch_s = 1.0 / BudgetPlan(1e6, None, 8, 1000).epochs_of(Recipe(device_s=1.0), 10**6, None, 4)
-    plan = BudgetPlan(EXPORT_RESERVE_S + enough * ENOUGH_EPOCHS * epoch_s, None, 8, 1000)
+    left_s = BudgetPlan(1e6, None, 8, 1000).closing_s(10**6, None) + enough * ENOUGH_EPOCHS * epoch_s
+    plan = BudgetPlan(EXPORT_RESERVE_S + left_s, None, 8, 1000)
     assert plan.trains_both(0.0, 10**6, None) is both
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from neunets.draws import generator
 from neunets.graph import DataType, Graph, Input, Node
+from neunets.machine import MemoryFormat, Precision
 from neunets.reference import initialise
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
 from neunets_trainer.data import Data, load_data
-from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import Recipe
 from neunets_trainer.task import Ended, Outcome, Progress, Task
 from neunets_trainer.training import run
@@ -34,7 +34,10 @@ def curve(events: list[Progress]) -> list[Progress]:
 
 
 def shaken(data: Data, precision: Precision, momentum: float) -> Task:
-    return Task(network(), replace(SHAKEN, momentum=momentum), 3, data, precision=precision)
+    channels_last = precision is Precision.BFLOAT16
+    memory_format = MemoryFormat.CHANNELS_LAST if channels_last else MemoryFormat.CONTIGUOUS
+    recipe = replace(SHAKEN, momentum=momentum)
+    return Task(network(), recipe, 3, data, precision=precision, memory_format=memory_format)
 
 
 @pytest.mark.parametrize("precision", Precision)

@@ -7,12 +7,12 @@ import pytest
 
 from neunets.errors import InvalidGraph, InvalidRequest
 from neunets.graph.v1 import graph_pb2
+from neunets.machine import Choices, MemoryFormat, Precision
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
 from neunets.worker.v1 import worker_pb2
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
-from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import recipe_from_proto
 from neunets_trainer.task import Order, Outcome, Task
 from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
@@ -23,6 +23,8 @@ RECIPE = synthesizer_pb2.Recipe(
     label_smoothing=0.0, batch_size=8, warmup=0.1, shift=1, mirror=True, cutout=2, averaging=0.2, norm_momentum=0.1,
     test_mirror=True, class_weighting=0.5,
 )  # fmt: skip
+
+CHOICES = Choices(Precision.BFLOAT16, MemoryFormat.CHANNELS_LAST)
 
 
 def a_job() -> worker_pb2.Job:
@@ -35,12 +37,13 @@ def a_job() -> worker_pb2.Job:
 
 def test_a_job_is_read_field_by_field(data: Data) -> None:
     checkpoint, incumbent = Checkpoint(3, 1.5, {}, {}), {"logits.bias": np.zeros(2, np.float32)}
-    assert task_from_proto(a_job(), data, Precision.BFLOAT16, checkpoint, incumbent) == Task(
+    assert task_from_proto(a_job(), data, CHOICES, checkpoint, incumbent) == Task(
         network(),
         recipe_from_proto(RECIPE),
         2**64 - 1,
         data,
         precision=Precision.BFLOAT16,
+        memory_format=MemoryFormat.CHANNELS_LAST,
         checkpoint=checkpoint,
         incumbent=incumbent,
         final=True,
@@ -55,28 +58,28 @@ def test_a_job_is_read_field_by_field(data: Data) -> None:
 def test_a_job_without_a_metric_compares_by_accuracy(data: Data) -> None:
     job = a_job()
     job.ClearField("metric")
-    assert task_from_proto(job, data, Precision.FLOAT32, None, None).metric == "valid_accuracy"
+    assert task_from_proto(job, data, CHOICES, None, None).metric == "valid_accuracy"
 
 
 @pytest.mark.parametrize(("asked", "parts"), [(0, 1), (1, 1), (4, 4)])
 def test_a_batch_has_at_least_one_part(data: Data, asked: int, parts: int) -> None:
     job = a_job()
     job.accumulate = asked
-    assert task_from_proto(job, data, Precision.FLOAT32, None, None).accumulate == parts
+    assert task_from_proto(job, data, CHOICES, None, None).accumulate == parts
 
 
 def test_a_job_with_a_broken_recipe_is_refused(data: Data) -> None:
     job = a_job()
     job.recipe.ClearField("warmup")
     with pytest.raises(InvalidRequest, match=r"recipe\.warmup"):
-        task_from_proto(job, data, Precision.FLOAT32, None, None)
+        task_from_proto(job, data, CHOICES, None, None)
 
 
 def test_a_job_with_a_broken_graph_is_refused(data: Data) -> None:
     job = a_job()
     job.graph.input.dtype = graph_pb2.DATA_TYPE_UNSPECIFIED
     with pytest.raises(InvalidGraph, match="BAD_INPUT"):
-        task_from_proto(job, data, Precision.FLOAT32, None, None)
+        task_from_proto(job, data, CHOICES, None, None)
 
 
 def test_every_outcome_has_a_message_of_its_own() -> None:

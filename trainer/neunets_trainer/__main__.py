@@ -49,7 +49,7 @@ def main() -> int:
         device = "cpu"
     with grpc.insecure_channel(arguments.engine) as channel:
         try:
-            Worker(channel, arguments.worker, device, choose(device, folder).precision, arguments.memory_bytes).work()
+            Worker(channel, arguments.worker, device, choose(device, folder), arguments.memory_bytes).work()
         except grpc.RpcError as error:
             print(f"the engine does not answer: {rpc_error(error).message}", file=sys.stderr)
             return 1

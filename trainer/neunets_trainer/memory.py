@@ -10,7 +10,7 @@ from typing import Final
 import psutil
 import torch
 
-__all__ = ["Memory", "release"]
+__all__ = ["Memory", "free_bytes", "release"]
 
 # A process may grow to so many times its size after its first job, ...
 GROWTH: Final = 2.0
@@ -41,6 +41,14 @@ class Memory:
     def _measure(self) -> int:
         self.private_bytes = int(psutil.Process().memory_full_info().uss)
         return self.private_bytes
+
+
+def free_bytes(device: str, memory_bytes: int) -> int:
+    """What a training may use on the device; `memory_bytes`: of the machine, for this process."""
+    if device.startswith("cuda"):
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
+    return min(memory_bytes, int(psutil.virtual_memory().available))
 
 
 def release(device: str) -> None:

@@ -33,6 +33,11 @@ class MirrorProbe:
     rows: int
 
     @property
+    def is_measured(self) -> bool:
+        """False: a training failed, and its accuracy is NaN."""
+        return math.isfinite(self.plain + self.mirrored)
+
+    @property
     def keeps_class(self) -> bool:
         """No accuracy was lost beyond the tolerance, chance included."""
         mean = (self.plain + self.mirrored) / 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
@@ -14,7 +16,7 @@ from neunets_trainer.build import Network
 from neunets_trainer.joined import Joined
 from neunets_trainer.layers import BatchNorm
 from neunets_trainer.optimizer import Nesterov
-from neunets_trainer.precision import autocast
+from neunets_trainer.precision import autocast, tensor_cores
 from neunets_trainer.schedule import rate
 from neunets_trainer.step_graph import StepGraph
 from neunets_trainer.task import Task
@@ -59,10 +61,12 @@ class Stepper:
         self._network.seed(seed ^ 1)
         self.rate = rate(progress, self._recipe.learning_rate, self._recipe.warmup)
         self._static_rate.fill_(self.rate)
-        if self._norms.set(step):
-            self._graph.run()
-        else:
-            self._compute()
+        self._norms.set(step)
+        with tensor_cores(self._precision) if self._is_static else nullcontext():
+            if self._norms.is_settled(step):
+                self._graph.run()
+            else:
+                self._compute()
         self.losses += 1
         if self._average is not None:
             self._average.add(step + 1)
@@ -85,7 +89,8 @@ class Stepper:
         x, y = self._changed(self._x), self._y
         self._optimizer.zero_grad()
         parts = min(self._accumulate, len(y))
-        for part_x, part_y in zip(x.tensor_split(parts), y.tensor_split(parts), strict=True):
+        both = [(x, y)] if parts == 1 else zip(x.tensor_split(parts), y.tensor_split(parts), strict=True)
+        for part_x, part_y in both:
             with autocast(self._precision, self._device.type):
                 logits = self._network(part_x)
             loss = F.cross_entropy(
@@ -124,15 +129,19 @@ class Stepper:
 class _Norms:
     """The running statistics of batch norm: plain means at first, so that they do not remember the start."""
 
-    def __init__(self, network: Network, share: float) -> None:
-        norms = [layer for layer in network.layers if isinstance(layer, BatchNorm)]
-        self._norms = [(norm, share or norm.momentum) for norm in norms]
-        self._lowest = min((share for _, share in self._norms), default=1.0)
+    def __init__(self, network: Network, momentum: float) -> None:
+        """`momentum`: of all nodes; 0: their own."""
+        layers = [layer for layer in network.layers if isinstance(layer, BatchNorm)]
+        self._norms = [(layer, momentum or layer.momentum) for layer in layers]
+        self._lowest = min((lasting for _, lasting in self._norms), default=1.0)
 
-    def set(self, step: int) -> bool:
-        """The share of a new batch at a step, from 0. True: it changes no more."""
-        for norm, share in self._norms:
-            norm.momentum = max(share, 1.0 / (step + 1))
+    def set(self, step: int) -> None:
+        """The share of a new batch at a step, from 0."""
+        for layer, lasting in self._norms:
+            layer.momentum = max(lasting, 1.0 / (step + 1))
+
+    def is_settled(self, step: int) -> bool:
+        """Whether the shares change no more after the step."""
         return step * self._lowest >= 1.0
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.graph import Graph
+from neunets.machine import MemoryFormat, Precision
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
-from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import Recipe
 
 __all__ = ["Ended", "Order", "Outcome", "Progress", "Task", "Weights"]
@@ -50,6 +50,7 @@ class Task:
     data: Data
     device: str = "cpu"
     precision: Precision = Precision.FLOAT32
+    memory_format: MemoryFormat = MemoryFormat.CONTIGUOUS
     checkpoint: Checkpoint | None = None
     incumbent: Weights | None = None
     final: bool = False

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from neunets.draws import generator
+from neunets.machine import MemoryFormat
 from neunets.reference import initialise
 from neunets.shapes import infer_shapes
 from neunets_trainer.averaging import Average
@@ -22,7 +23,6 @@ from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.divergence import Divergence
 from neunets_trainer.evaluate import Score, predict, score, score_of
 from neunets_trainer.optimizer import Nesterov
-from neunets_trainer.precision import Precision
 from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon
 from neunets_trainer.step import INITIAL, Stepper
 from neunets_trainer.task import Ended, Order, Outcome, Progress, Task, Weights
@@ -72,7 +72,8 @@ class _Training:
         self._images_per_s = 0.0
         classes = infer_shapes(task.graph)[task.graph.output][0]
         self._divergence = Divergence(classes, task.recipe.warmup)
-        self._validates = len(task.data.valid) > 0
+        # Rows that are trained on tell nothing while it goes on.
+        self._validates = len(task.data.valid) > 0 and not task.trains_on_validation
 
     def run(self) -> Iterator[Progress | Ended]:
         horizon = self._plan()
@@ -94,7 +95,7 @@ class _Training:
             self._step += 1
             now = self._seconds()
             step_s = now - begin
-            due = horizon.validates(self._step, now, evaluated_at, evaluation_s)
+            due = self._validates and horizon.validates(self._step, now, evaluated_at, evaluation_s)
             if not due and now - reported[0] < REPORT_EVERY_S:
                 continue
             train_loss = self._stepper.mean_loss()
@@ -109,8 +110,7 @@ class _Training:
                 evaluated_at, evaluation_s = self._seconds(), self._seconds() - now
                 metrics |= valid.metrics("valid")
                 # The loss at a validation, which a resumed training repeats; that of a report hangs on the clock.
-                why = self._divergence.of(horizon.progress(self._step, now), valid.loss) if self._validates else ""
-                if why:
+                if why := self._divergence.of(horizon.progress(self._step, now), valid.loss):
                     yield self._failed(Outcome.NOT_A_NUMBER, f"{why}, after {self._step} steps")
                     return
             checkpoint = None
@@ -173,7 +173,7 @@ class _Training:
         load_weights(self._network, weights)
         valid = score(self._network, self._task.data.valid, self._task.recipe.test_mirror)
         is_number = all(np.isfinite(value).all() for value in weights.values())
-        if not is_number or (self._validates and not math.isfinite(valid.loss)):  # finite ones can overflow
+        if not is_number or (len(self._task.data.valid) and not math.isfinite(valid.loss)):  # finite ones can overflow
             why = f"weights or validation loss are not numbers after {self._step} steps"
             return self._failed(Outcome.NOT_A_NUMBER, why)
         metrics = {"epochs": self._epoch(), "train_loss": train_loss, "images_per_s": self._images_per_s}
@@ -221,7 +221,7 @@ def _start(task: Task) -> tuple[Network, int]:
     else:
         weights, step = initialise(task.graph, generator(task.seed, 0, INITIAL)), 0
     network = build(task.graph, weights, task.device)
-    if task.precision is Precision.BFLOAT16:
+    if task.memory_format is MemoryFormat.CHANNELS_LAST:
         network.memory_format = torch.channels_last
         if len(task.graph.input.shape) == 3:
             network.to(memory_format=torch.channels_last)

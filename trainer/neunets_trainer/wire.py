@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from neunets.machine import Choices
 from neunets.wire import graph_from_proto
 from neunets.worker.v1 import worker_pb2
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
-from neunets_trainer.precision import Precision
 from neunets_trainer.recipe import recipe_from_proto
 from neunets_trainer.task import Order, Outcome, Task, Weights
 
@@ -34,7 +34,7 @@ ORDERS: Final = {
 def task_from_proto(
     job: worker_pb2.Job,
     data: Data,
-    precision: Precision,
+    choices: Choices,
     checkpoint: Checkpoint | None,
     incumbent: Weights | None,
 ) -> Task:
@@ -45,7 +45,8 @@ def task_from_proto(
         seed=job.seed,
         data=data,
         device=data.device,
-        precision=precision,
+        precision=choices.precision,
+        memory_format=choices.memory_format,
         checkpoint=checkpoint,
         incumbent=incumbent,
         final=job.final,

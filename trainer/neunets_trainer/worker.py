@@ -16,15 +16,15 @@ import torch
 from safetensors.numpy import load, save
 
 from neunets.errors import NeunetsError, NotReady
+from neunets.machine import Choices
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import input_from_proto
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
 from neunets_trainer.data import Data, load_data
-from neunets_trainer.memory import Memory, release
+from neunets_trainer.memory import Memory, free_bytes, release
 from neunets_trainer.mirror_probe import probe_mirror
-from neunets_trainer.precision import Precision
 from neunets_trainer.task import Ended, Order, Outcome, Progress, Task
 from neunets_trainer.training import run
 from neunets_trainer.wire import ORDERS, OUTCOMES, task_from_proto
@@ -43,20 +43,19 @@ SAFETENSORS: Final = "application/x-safetensors"
 class Worker:
     """One process, one device. `name` is the executor's."""
 
-    def __init__(self, channel: grpc.Channel, name: str, device: str, precision: Precision, memory_bytes: int) -> None:
+    def __init__(self, channel: grpc.Channel, name: str, device: str, choices: Choices, memory_bytes: int) -> None:
         """`memory_bytes`: of this machine, for this slot."""
         self._engine = worker_pb2_grpc.TrainerStub(channel)
-        self._name, self._device, self._precision = name, device, precision
-        self._memory = Memory(memory_bytes)
+        self._name, self._device, self._choices = name, device, choices
+        self._memory, self._memory_bytes = Memory(memory_bytes), memory_bytes
         self._data: tuple[str, Data] | None = None
 
     def work(self) -> NoReturn:
         """Lease and train. Raises: grpc.RpcError when the engine is gone; SystemExit to begin anew in less memory."""
-        request = worker_pb2.LeaseRequest(
-            worker=self._name, device=self._device, device_bytes=_device_bytes(self._device)
-        )
+        request = worker_pb2.LeaseRequest(worker=self._name, device=self._device)
         request.wait.FromSeconds(LEASE_WAIT_S)
         while True:
+            request.device_bytes = free_bytes(self._device, self._memory_bytes)
             try:
                 answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
                 if answer.HasField("job"):
@@ -105,6 +104,8 @@ class Worker:
             found = probe_mirror(data, input_from_proto(asked.input), len(asked.dataset.classes), asked.seed)
             request.plain, request.mirrored, request.rows = found.plain, found.mirrored, found.rows
             request.keeps_class = found.keeps_class
+            if not found.is_measured:
+                request.error = "a probe could not be trained"
         except NeunetsError as error:
             request.error = error.message
         self._engine.Probed(request, timeout=CALL_DEADLINE_S)
@@ -118,7 +119,7 @@ class Worker:
         data = self._loaded(job.dataset)
         checkpoint = decode_checkpoint(self._get(job.checkpoint)) if job.HasField("checkpoint") else None
         incumbent = load(self._get(job.incumbent)) if job.HasField("incumbent") else None
-        return task_from_proto(job, data, self._precision, checkpoint, incumbent)
+        return task_from_proto(job, data, self._choices, checkpoint, incumbent)
 
     def _loaded(self, dataset: worker_pb2.Dataset) -> Data:
         """Kept for the next job."""
@@ -211,9 +212,3 @@ class _Lease:
                 LOG.warning("no heartbeat: %s", error)
                 continue
             self.obey(ORDERS.get(answer.order, Order.CONTINUE))
-
-
-def _device_bytes(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    return int(psutil.virtual_memory().available)

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
+from neunets.machine import TRAINING_ENVIRONMENT
+
 __all__ = ["LocalExecutor"]
 
 # The first wait before a worker that ended is started again; doubled at each end within a minute.
@@ -90,11 +92,7 @@ class LocalExecutor:
         """Start a worker, and say how it ended."""
         environment = {
             **os.environ,
-            # Spinning OpenMP threads cost a 2-thread step 13 times its duration as soon as a core is shared.
-            "OMP_WAIT_POLICY": "PASSIVE",
-            # Large blocks are kept, not given back to the kernel at each step: 13 % of a training step.
-            "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
-            "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+            **TRAINING_ENVIRONMENT,
             "NEUNETS_PARENT_DEATH": "1",
         }
         command = [sys.executable, "-m", "neunets_trainer", "--engine", self._endpoint]

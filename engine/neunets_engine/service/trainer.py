@@ -57,7 +57,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             raise InvalidRequest("worker", "a worker needs a name")
         wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
         with self._scheduler.halting():
-            trial = await self._scheduler.lease(request.worker, request.device, wait_s, self._probes.is_waiting)
+            trial = await self._scheduler.lease(
+                request.worker, request.device, request.device_bytes, wait_s, self._probes.is_waiting
+            )
         if trial is not None:
             return worker_pb2.LeaseResponse(job=self._job(trial))
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
@@ -88,9 +90,8 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         if run_id is None:
             return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_ABORT)
         trial = self._store.trial(run_id, request.trial)
-        usual = self._store.trial(run_id, trial.final_of).accumulate if trial.final_of else 1
         with self._scheduler.halting():
-            kept = await self._scheduler.complete(request.worker, _ended(request, trial, trial.accumulate <= usual))
+            kept = await self._scheduler.complete(request.worker, _ended(request, trial))
         return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_CONTINUE if kept else worker_pb2.ORDER_ABORT)
 
     async def PutArtifact(
@@ -144,9 +145,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         return job
 
 
-def _ended(
-    request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord, may_halve: bool
-) -> synthesizer_pb2.TrialEnded:
+def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) -> synthesizer_pb2.TrialEnded:
     """The result of an attempt; memory that ran out once is retried with half the batch at a time."""
     ended = synthesizer_pb2.TrialEnded(
         candidate=trial.candidate,
@@ -157,7 +156,7 @@ def _ended(
         device_s=request.device_s,
         peak_bytes=request.peak_bytes,
         artifacts=request.artifacts,
-        will_retry=request.outcome == Request.OUTCOME_OUT_OF_MEMORY and may_halve,
+        will_retry=request.outcome == Request.OUTCOME_OUT_OF_MEMORY and not trial.halvings,
     )
     if request.error or ended.state not in (STATES[Request.OUTCOME_SUCCEEDED], STATES[Request.OUTCOME_STOPPED]):
         ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR

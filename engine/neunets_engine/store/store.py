@@ -294,10 +294,14 @@ class Store:
             return codec.trials_of(reader, run_id)
 
     async def lease(
-        self, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe
+        self, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe, parts: int = 1
     ) -> store_pb2.TrialRecord:
         """As `trials.lease`."""
-        return await self._change(run_id, lambda writer: trials.lease(writer, run_id, trial, worker, device, recipe))
+
+        def work(writer: Writer) -> store_pb2.TrialRecord:
+            return trials.lease(writer, run_id, trial, worker, device, recipe, parts)
+
+        return await self._change(run_id, work)
 
     async def report(
         self, run_id: str, attempt: int, step: int, measured: synthesizer_pb2.Measured, news: store_pb2.TrialRecord

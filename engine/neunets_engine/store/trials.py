@@ -32,9 +32,9 @@ DEFAULT_METRIC: Final = "valid_accuracy"
 
 
 def lease(
-    writer: Writer, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe
+    writer: Writer, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe, parts: int
 ) -> store_pb2.TrialRecord:
-    """A worker takes a WAITING trial, with the complete `recipe`; the attempt number grows."""
+    """A worker takes a WAITING trial, with the complete `recipe`, a step in at least `parts`; its attempt grows."""
     found = codec.get_trial(writer, run_id, trial)
     record = codec.get_run(writer, run_id)
     if found.state != service_pb2.TRIAL_STATE_WAITING:
@@ -43,6 +43,7 @@ def lease(
     found.attempt += 1
     found.worker = worker
     found.recipe.CopyFrom(recipe)
+    found.accumulate = max(found.accumulate, parts)
     codec.put_trial(writer, found)
     record.run.trials_running += 1
     started = synthesizer_pb2.TrialStarted(candidate=found.candidate, trial=trial, attempt=found.attempt, device=device)
@@ -95,6 +96,7 @@ def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthe
             found.losses += ended.error.code == WORKER_LOST
         else:
             found.accumulate = 2 * max(found.accumulate, 1)
+            found.halvings += 1
     else:
         found.state = service_pb2.TRIAL_STATE_ENDED
         found.result.CopyFrom(ended)

@@ -34,7 +34,7 @@ class Hyperparameter:
 _TABLE: Final = {
     "learning_rate": Hyperparameter(1e-8, 1e3, 0.1, "peak of the learning rate", is_logarithmic=True),
     "momentum": Hyperparameter(0.0, 0.9999, 0.9, "Nesterov's momentum"),
-    "weight_decay": Hyperparameter(0.0, 10.0, 5e-4, "decay of matrices and kernels", is_logarithmic=True),
+    "weight_decay": Hyperparameter(0.0, 10.0, 5e-4, "decay of matrices and kernels"),
     "label_smoothing": Hyperparameter(0.0, 0.9, 0.1, "probability that is spread over all classes"),
     "batch_size": Hyperparameter(1, 1 << 16, 128, "examples of a step", is_logarithmic=True),
     "warmup": Hyperparameter(0.0, 1.0, 0.2, "fraction of the training during which the rate rises"),

@@ -117,6 +117,7 @@ class TrialRecord(google.protobuf.message.Message):
     VARIANTS_FIELD_NUMBER: builtins.int
     CLOSES_FIELD_NUMBER: builtins.int
     ASKED_FIELD_NUMBER: builtins.int
+    HALVINGS_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -140,6 +141,8 @@ class TrialRecord(google.protobuf.message.Message):
     """Slots of this machine whose threads it uses; 0: one."""
     closes: builtins.bool
     """Of a final training: it measures the test set, and what it leaves is exported."""
+    halvings: builtins.int
+    """Attempts that ran out of memory and were repeated with half the batch at a time."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -191,9 +194,10 @@ class TrialRecord(google.protobuf.message.Message):
         variants: collections.abc.Iterable[neunets.service.v1.service_pb2.Variant] | None = ...,
         closes: builtins.bool = ...,
         asked: neunets.synthesizer.v1.synthesizer_pb2.Recipe | None = ...,
+        halvings: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

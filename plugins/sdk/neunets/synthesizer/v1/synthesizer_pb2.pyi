@@ -279,8 +279,9 @@ class Problem(google.protobuf.message.Message):
     onnx_opset: builtins.int
     onnx_ir_max: builtins.int
     recipe_schema_json: builtins.str
-    """JSON Schema 2020-12 of a candidate's recipe: every hyper-parameter with its range, the value that the engine takes
-    where a candidate leaves it open, and what it does. At most 64 KiB.
+    """JSON Schema 2020-12 of a candidate's recipe: every hyper-parameter with its range, what it does, and the value that
+    a short training of a network with batch norm gets where a candidate leaves it open: the engine changes images only
+    in trainings long enough for it. At most 64 KiB.
     """
     @property
     def input(self) -> neunets.graph.v1.graph_pb2.Input:
