@@ -15,6 +15,10 @@ from neunets_engine.datasets.source import Examples, Source, in_memory, refusal
 
 __all__ = ["cifar"]
 
+# What a damaged pickle raises.
+DAMAGE: Final = (
+    pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError
+)  # fmt: skip
 CIFAR_SHAPE: Final = (3, 32, 32)
 
 
@@ -58,7 +62,7 @@ def _is_label(value: object, classes: int) -> bool:
 def _unpickled(file: Path) -> Mapping[str, Any]:
     try:
         found = _Plain(io.BytesIO(content(file)), encoding="latin1").load()
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+    except DAMAGE as error:
         raise refusal(file, f"it cannot be read as a batch of CIFAR ({error})", DAMAGED) from error
     if not isinstance(found, dict):
         raise refusal(file, "it is no batch of CIFAR", DAMAGED)

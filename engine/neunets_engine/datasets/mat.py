@@ -109,12 +109,12 @@ class _Element:
 
     def _unpacked(self, unpack: Any, size: int) -> bytes:
         parts = []
-        while size:
-            part = unpack.decompress(unpack.unconsumed_tail or self._packed(CHUNK_BYTES), size)
-            if not part and (unpack.eof or not (self._left or unpack.unconsumed_tail)):
+        while size and not unpack.eof:
+            packed = unpack.unconsumed_tail or self._packed(CHUNK_BYTES)
+            parts.append(unpack.decompress(packed, size))
+            size -= len(parts[-1])
+            if not packed and not parts[-1]:
                 break
-            parts.append(part)
-            size -= len(part)
         return b"".join(parts)
 
 
