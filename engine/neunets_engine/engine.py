@@ -93,7 +93,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
     endpoint = f"unix:{home / 'host.sock'}"
     executor = LocalExecutor(endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost)
-    probes = MirrorProbes(home / "datasets", scheduler.wake, executor.kill)
+    probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
     supervisor = Supervisor(resources, manifests, home / "plugins", endpoint, epoch)

@@ -6,15 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from neunets.service.v1 import service_pb2
 from neunets.worker.v1 import worker_pb2
 
 __all__ = ["MirrorProbes"]
-
-# A probe takes seconds; a worker that has not answered by then hangs, and the run begins without.
-DEADLINE_S: Final = 60.0
 
 
 @dataclass(slots=True)
@@ -27,15 +23,17 @@ class _Pending:
 class MirrorProbes:
     """Nothing of it is kept: a restarted engine asks again."""
 
-    def __init__(self, datasets: Path, wake: Callable[[], Awaitable[None]], kill: Callable[[str], None]) -> None:
-        """`datasets`: folder of their arrays; `wake` lets waiting workers look again, `kill` ends one that hangs."""
-        self._datasets = datasets
+    def __init__(
+        self, datasets: Path, deadline_s: float, wake: Callable[[], Awaitable[None]], kill: Callable[[str], None]
+    ) -> None:
+        """`datasets`: folder of their arrays; `wake` lets waiting workers look again, `kill` ends one that hangs:
+        a probe takes seconds, and without an answer after `deadline_s` the run begins without.
+        """
+        self._datasets, self._deadline_s = datasets, deadline_s
         self._wake, self._kill = wake, kill
         self._pending: dict[str, _Pending] = {}
 
-    async def measure(
-        self, dataset: service_pb2.Dataset, seed: int, threads: int, deadline_s: float = DEADLINE_S
-    ) -> worker_pb2.ProbedRequest | None:
+    async def measure(self, dataset: service_pb2.Dataset, seed: int, threads: int) -> worker_pb2.ProbedRequest | None:
         """None: no worker has answered in time."""
         pending = self._pending.get(dataset.sha256)
         if pending is None:
@@ -46,7 +44,7 @@ class MirrorProbes:
             self._pending[dataset.sha256] = pending
             await self._wake()
         try:
-            return await asyncio.wait_for(asyncio.shield(pending.answer), deadline_s)
+            return await asyncio.wait_for(asyncio.shield(pending.answer), self._deadline_s)
         except TimeoutError:
             if pending.worker:
                 self._kill(pending.worker)

@@ -114,8 +114,8 @@ class Scheduler:
         self,
         worker: str,
         device: str,
-        device_bytes: int,
         wait_s: float,
+        device_bytes: int = 0,
         is_over: Callable[[], bool] = lambda: False,
     ) -> store_pb2.TrialRecord | None:
         """The next trial for `worker`, or its unfinished one; None if none came within `wait_s`, or `is_over()`.

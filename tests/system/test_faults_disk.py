@@ -72,6 +72,6 @@ def test_a_full_disk_pauses_a_run_which_then_goes_on_as_if_nothing_had_been(
     assert history.state == "COMPLETED"
     assert history.candidates() == expected.candidates()
     assert results(history) == results(expected)
-    assert len(history.ends()) == TRIALS + 1  # each once, and the final training
+    assert len(history.ends()) == TRIALS + 3  # each once, and the final trainings
     lost = [event.ended.error.summary for event in history.search if event.ended.will_retry]
     assert set(lost) <= {"the run was interrupted"}  # no worker has died of it

@@ -58,7 +58,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
         with self._scheduler.halting():
             trial = await self._scheduler.lease(
-                request.worker, request.device, request.device_bytes, wait_s, self._probes.is_waiting
+                request.worker, request.device, wait_s, request.device_bytes, self._probes.is_waiting
             )
         if trial is not None:
             return worker_pb2.LeaseResponse(job=self._job(trial))
