@@ -23,12 +23,14 @@ def parts_within(device_bytes: int, graph: graph_pb2.Graph, recipe: synthesizer_
 
     Where nothing fits, the smallest parts are tried all the same: the estimate may be too high.
     """
+    if not device_bytes:
+        return 1
     parts, network = 1, graph_from_proto(graph)
 
     def fits(rows: int) -> bool:
         need = training_bytes(network, rows, Precision.FLOAT32, averages=recipe.averaging > 0.0)
         return MARGIN * need <= device_bytes
 
-    while device_bytes and recipe.batch_size // (2 * parts) >= FEWEST_ROWS and not fits(recipe.batch_size // parts):
+    while recipe.batch_size // (2 * parts) >= FEWEST_ROWS and not fits(recipe.batch_size // parts):
         parts *= 2
     return parts

@@ -15,6 +15,7 @@ from PIL import Image
 
 from neunets.errors import InvalidRequest
 from neunets.graph import DataType, Graph, Input, Node
+from neunets.images import Fault, decode
 from neunets.reference import initialise
 from neunets_client.predict import predict
 from neunets_engine.export import export_onnx
@@ -73,6 +74,20 @@ def test_an_image_of_the_other_kind_is_converted(tmp_path: Path) -> None:
     assert (prediction.label, prediction.probability) == answer(tmp_path / "model.onnx", np.stack([grey] * 3, axis=-1))
 
 
+def test_an_image_of_another_size_and_mode_is_read_as_in_training(tmp_path: Path) -> None:
+    rgba = np.concatenate([pixels(11, 9, 3), pixels(11, 9, 1)], axis=-1)
+    file = save_image(tmp_path / "a.png", rgba)
+    (prediction,) = predict(model(tmp_path, COLOUR), [file])
+    read = decode(str(file), COLOUR.shape)
+    assert not isinstance(read, Fault)
+    assert (prediction.label, prediction.probability) == answer(tmp_path / "model.onnx", read[0])
+
+
+def test_a_model_of_sequences_takes_no_image(tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"give a \.npy array"):
+        list(predict(model(tmp_path, SEQUENCE), [save_image(tmp_path / "a.png", pixels(5, 4))]))
+
+
 @pytest.mark.parametrize("shape", [(6,), (6, 1)])
 def test_a_sequence_is_predicted_as_the_model_does(shape: tuple[int, ...], tmp_path: Path) -> None:
     file, x = model(tmp_path, SEQUENCE), np.random.default_rng(1).normal(size=shape)
@@ -106,12 +121,11 @@ HUGE_BMP = (
 REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": ("a.png", lambda file: None, "there is no file"),
     "folder": ("a.png", lambda file: file.mkdir(), "there is no file"),
-    "wrong size": ("a.png", lambda file: save_image(file, pixels(4, 5)), r"\(4, 5, 1\), the model takes \(5, 4, 1\)"),
     "wrong array": ("a.npy", lambda file: save(file, pixels(5, 4, 3)), r"\(5, 4, 3\), the model takes \(5, 4, 1\)"),
     "text": ("a.png", written(b"no image"), "cannot be read"),
-    "empty": ("a.png", written(b""), "cannot be read"),
+    "empty": ("a.png", written(b""), "the file is empty"),
     "damaged": ("a.png", written(damaged_png()), "cannot be read"),
-    "huge": ("a.bmp", written(HUGE_BMP), "cannot be read"),
+    "huge": ("a.bmp", written(HUGE_BMP), "too many"),
     "bad header": ("a.ppm", written(b"P6 5"), "cannot be read"),
     "text as array": ("a.npy", written(b"no array"), "cannot be read"),
     "empty array": ("a.npy", written(b""), "cannot be read"),

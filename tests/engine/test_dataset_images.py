@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from neunets.images import Fault, Remark, decode, header
 from neunets.service.v1 import service_pb2
 from neunets_engine.datasets import Request, register
 from neunets_engine.datasets.decoding import Decoders, decode_part, measure_part
-from neunets_engine.datasets.images import Fault, Remark, decode, header
 from neunets_engine.datasets.sizes import LARGEST, LONGEST, choose_size
 from neunets_engine.datasets.source import Progress
 from sources import labels, pixels, png, write_folder, write_table

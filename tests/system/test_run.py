@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -209,6 +211,23 @@ def test_a_watch_goes_on_after_any_event(connection: Connection, client: Client,
         request = service_pb2.WatchRunRequest(name=history.run.name, after_seq=after)
         rest = [response.event for response in runs.Watch(request, timeout=60)]
         assert rest == history.events[after:]
+
+
+def test_whether_mirrors_keep_the_class_is_measured_once(
+    connection: Connection, client: Client, images: Path, dataset: service_pb2.Dataset
+) -> None:
+    def said(**spec: Any) -> list[str]:
+        history = follow(client, client.create(dataset.name, synthesizer="good", trials=1, **spec).name)
+        assert history.state == "COMPLETED"
+        lines = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
+        return [line for line in lines if line.startswith("mirrored images")]
+
+    before = client.register(str(images), seed=0)  # other runs of this engine may have measured it
+    assert len(said()) == (not before.HasField("mirror_keeps_class"))
+    assert client.register(str(images), seed=0).mirror_keeps_class
+    assert said() == said(mirror=service_pb2.RunSpec.MIRROR_NO) == []
+    stub = service_pb2_grpc.DatasetsStub(connection.channel)
+    assert stub.Describe(service_pb2.DescribeDatasetRequest(name=dataset.name)).mirror_keeps_class
 
 
 def test_lists_come_in_pages(connection: Connection, client: Client, dataset: service_pb2.Dataset) -> None:

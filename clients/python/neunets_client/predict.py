@@ -47,12 +47,16 @@ def _example(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]
         raise InvalidRequest("files", f"there is no file {file}")
     x = _read(file, shape, is_image)
     if x.shape != shape:
-        raise InvalidRequest("files", f"{file} has the shape {x.shape}, the model takes {shape}: resize it first")
+        raise InvalidRequest("files", f"{file} has the shape {x.shape}, the model takes {shape}: give such an array")
     return x
 
 
 def _read(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
-    x = _array(file, is_image) if file.suffix == ".npy" else _pixels(file, shape[-1] == 1)
+    if file.suffix != ".npy":
+        if not is_image:
+            raise InvalidRequest("files", f"{file}: the model takes sequences; give a .npy array of {shape}")
+        return _pixels(file, shape)
+    x = _array(file, is_image)
     return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
 
 
@@ -68,11 +72,11 @@ def _array(file: Path, is_image: bool) -> NDArray[Any]:
     return x
 
 
-def _pixels(file: Path, is_grey: bool) -> NDArray[Any]:
-    from PIL import Image
+def _pixels(file: Path, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Resized and converted as the images that the model was trained on."""
+    from neunets.images import Fault, decode
 
-    try:
-        with Image.open(file) as image:
-            return np.asarray(image.convert("L" if is_grey else "RGB"))
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InvalidRequest("files", f"{file} cannot be read: {error}") from error
+    found = decode(str(file), (shape[0], shape[1], shape[2]))
+    if isinstance(found, Fault):
+        raise InvalidRequest("files", f"{file}: {found.text}; {found.fix}")
+    return found[0]

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 
+from neunets.images import Encoded
 from neunets_engine.datasets.columns import Columns, choose_columns
-from neunets_engine.datasets.images import Encoded
 from neunets_engine.datasets.parts import NAMES
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table

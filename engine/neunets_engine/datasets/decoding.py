@@ -19,8 +19,8 @@ from typing import Final, Self, TypeVar
 import numpy as np
 
 from neunets.errors import NotReady
+from neunets.images import Encoded, Fault, Remark, decode, header
 from neunets.process import die_with_parent
-from neunets_engine.datasets.images import Encoded, Fault, Remark, decode, header
 from neunets_engine.datasets.source import Array
 
 __all__ = ["PART", "Decoded", "Decoders", "Measured", "decode_part", "measure_part"]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from neunets.images import Encoded, Fault
 from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
-from neunets_engine.datasets.images import Encoded, Fault
 from neunets_engine.datasets.sizes import Size, choose_size, size_features
 from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from neunets_engine.datasets.images import Encoded
+from neunets.images import Encoded
 from neunets_engine.datasets.labels import case_warnings
 from neunets_engine.datasets.parts import NAMES, Part, joined
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures

@@ -41,8 +41,7 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
                 progress = service_pb2.ReadProgress(stage=now.stage, done=now.done, total=now.total)
                 yield service_pb2.RegisterDatasetResponse(progress=progress)
             dataset = await reading
-        await self._store.put_dataset(dataset)
-        yield service_pb2.RegisterDatasetResponse(dataset=dataset)
+        yield service_pb2.RegisterDatasetResponse(dataset=await self._store.put_dataset(dataset))
 
     async def Describe(self, request: service_pb2.DescribeDatasetRequest, context: Context) -> service_pb2.Dataset:
         return self._store.dataset(request.name)

@@ -63,8 +63,20 @@ class Store:
 
     # Data sets
 
-    async def put_dataset(self, dataset: service_pb2.Dataset) -> None:
-        await self._env.write(lambda w: w.put("datasets", dataset.name.encode(), dataset.SerializeToString()))
+    async def put_dataset(self, dataset: service_pb2.Dataset) -> service_pb2.Dataset:
+        """Returns: it, with what was measured of the same data before."""
+
+        def work(writer: Writer) -> service_pb2.Dataset:
+            kept = service_pb2.Dataset()
+            kept.CopyFrom(dataset)
+            before = writer.get("datasets", dataset.name.encode())
+            known = service_pb2.Dataset.FromString(before) if before is not None else kept
+            if known.HasField("mirror_keeps_class") and not kept.HasField("mirror_keeps_class"):
+                kept.mirror_keeps_class = known.mirror_keeps_class
+            writer.put("datasets", dataset.name.encode(), kept.SerializeToString())
+            return kept
+
+        return await self._env.write(work)
 
     def dataset(self, name: str) -> service_pb2.Dataset:
         """Raises: NotFound."""

@@ -1,4 +1,8 @@
-"""One image file: its size from the header, and its pixels in 8 bits of grey or of red, green and blue."""
+"""One image file: its size from the header, and its pixels in 8 bits of grey or of red, green and blue.
+
+What a network learns from and what it is asked about later has to be read alike, so that both read it here. Needs
+Pillow, which nothing else of this package does: `pip install "neunets-sdk[images]"`.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, TypeAlias, TypeVar
+from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
-
-from neunets_engine.datasets.source import Array
 
 __all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header"]
 
 T = TypeVar("T")
+Array: TypeAlias = NDArray[Any]
 Encoded: TypeAlias = str | bytes  # a path, or the content of a file
 GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 # Pillow reads these formats' orientation without decoding the image; in a TIFF the size follows it already.
