@@ -41,8 +41,10 @@ proto: $(STAMP)
 	$(BIN)/python protos/generate.py
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/synthesis.py digits digits --budget 60s --goal 0.97
-	$(BIN)/python benchmarks/synthesis.py fashion-mnist $(FASHION) --budget 5m --seeds 0 --goal 0.90
+	$(BIN)/python benchmarks/accuracy.py fashion-mnist $(FASHION)
+	$(BIN)/python benchmarks/trainer.py
+	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/variants.py digits=digits fashion-mnist=$(FASHION)
 	$(BIN)/python benchmarks/crashes.py
 
 clean:

@@ -224,10 +224,11 @@ def test_whether_mirrors_keep_the_class_is_measured_once(
 
     before = client.register(str(images), seed=0)  # other runs of this engine may have measured it
     assert len(said()) == (not before.HasField("mirror_keeps_class"))
-    assert client.register(str(images), seed=0).mirror_keeps_class
+    assert client.register(str(images), seed=0).HasField("mirror_keeps_class")
     assert said() == said(mirror=service_pb2.RunSpec.MIRROR_NO) == []
     stub = service_pb2_grpc.DatasetsStub(connection.channel)
-    assert stub.Describe(service_pb2.DescribeDatasetRequest(name=dataset.name)).mirror_keeps_class
+    described = stub.Describe(service_pb2.DescribeDatasetRequest(name=dataset.name))
+    assert described.HasField("mirror_keeps_class")
 
 
 def test_lists_come_in_pages(connection: Connection, client: Client, dataset: service_pb2.Dataset) -> None:
