@@ -87,7 +87,7 @@ def test_reading_all_of_a_mapped_set_takes_no_memory_of_the_process(tmp_path: Pa
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)], check=True, capture_output=True, text=True
     )
-    assert int(done.stdout) < 8 << 20
+    assert int(done.stdout) < x.nbytes // 2  # a copy would take all of it; what is left are the allocator's own pages
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
