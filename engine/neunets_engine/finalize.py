@@ -51,7 +51,7 @@ class _Trained:
     trial: store_pb2.TrialRecord
     dataset: service_pb2.Dataset
     wall_s: float
-    curves: tuple[Curve, ...]  # of the final training, and of the search's best one
+    curves: tuple[Curve, ...]  # of the final trainings, and of the search's best one
 
 
 async def export_final(run_id: str, trial: str, wall_s: float, store: Store, artifacts: Artifacts) -> None:

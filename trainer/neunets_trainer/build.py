@@ -39,6 +39,7 @@ class Network(nn.Module):
         self.register_buffer("mean", torch.tensor(graph.input.mean).repeat(*extents, 1), persistent=False)
         self.register_buffer("std", torch.tensor(graph.input.std).repeat(*extents, 1), persistent=False)
         shapes, spare = infer_shapes(graph), _spare(graph)
+        self.classes = shapes[graph.output][0]
         self.layers = nn.ModuleList()
         for node in graph.nodes:
             prefix = f"{node.name}."

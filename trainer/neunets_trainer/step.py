@@ -9,7 +9,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from neunets.draws import generator
-from neunets.shapes import infer_shapes
 from neunets_trainer.augment import cutout, mirror, shift
 from neunets_trainer.averaging import Average
 from neunets_trainer.build import Network
@@ -43,7 +42,7 @@ class Stepper:
         self.rate = 0.0
         self.losses = 0  # that are summed in the following
         self._loss = torch.zeros((), device=self._device)
-        self._class_weights = _class_weights(self._train.y, _classes(network), task.recipe.class_weighting)
+        self._class_weights = _class_weights(self._train.y, network.classes, task.recipe.class_weighting)
         self._fill = torch.tensor(network.graph.input.mean, device=self._device).round().to(torch.uint8)
         self._draws = torch.Generator(self._device)
         self._permutation: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -152,10 +151,6 @@ class _Norms:
     def is_settled(self, step: int) -> bool:
         """Whether the shares change no more after the step."""
         return step * self._lowest >= 1.0
-
-
-def _classes(network: Network) -> int:
-    return infer_shapes(network.graph)[network.graph.output][0]
 
 
 def _class_weights(labels: Tensor, classes: int, power: float) -> Tensor | None:

@@ -16,7 +16,6 @@ from torch import Tensor
 from neunets.draws import generator
 from neunets.machine import MemoryFormat
 from neunets.reference import initialise
-from neunets.shapes import infer_shapes
 from neunets_trainer.averaging import Average
 from neunets_trainer.build import Network, build, load_weights, named_tensors, weights_of
 from neunets_trainer.checkpoint import Checkpoint
@@ -70,8 +69,7 @@ class _Training:
         self._optimizer, self._average = _optimizer(self._network, task), _average(self._network, task)
         self._stepper = Stepper(self._network, self._optimizer, self._average, task)
         self._images_per_s = 0.0
-        classes = infer_shapes(task.graph)[task.graph.output][0]
-        self._divergence = Divergence(classes, task.recipe.warmup)
+        self._divergence = Divergence(self._network.classes, task.recipe.warmup)
         # Rows that are trained on tell nothing while it goes on.
         self._validates = len(task.data.valid) > 0 and not task.trains_on_validation
 

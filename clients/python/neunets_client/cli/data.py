@@ -16,10 +16,9 @@ from rich.text import Text
 from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.options import Home, ImageSize, Json, Seed, Server, check_folder
-from neunets_client.cli.show import err, tell
+from neunets_client.cli.show import register
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
-from neunets_client.reading import ReadingView
 
 __all__ = ["inspect"]
 
@@ -41,12 +40,9 @@ def inspect(
 ) -> None:
     """Tell what is in DATA, and draw training images of every class on a contact sheet."""
     check_folder(out.parent)
-    source = str(Path(data).resolve()) if Path(data).exists() else data
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        with ReadingView(err()) as view:
-            dataset = client.register(source, seed, image_size=image_size, tell=view.tell)
-        tell(dataset)
+        dataset = register(client, data, seed, image_size)
         sheet = _write_sheet(client, dataset.name, images, out)
     if as_json:
         print(json.dumps(_facts(dataset, sheet)))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_client.client import Client
+from neunets_client.reading import ReadingView
 
-__all__ = ["err", "run_state", "show", "tell", "trial_state"]
+__all__ = ["err", "register", "run_state", "show", "trial_state"]
 
 
 def show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
@@ -26,7 +29,16 @@ def err() -> Console:
     return Console(stderr=True)
 
 
-def tell(dataset: service_pb2.Dataset) -> None:
+def register(client: Client, data: str, seed: int, image_size: int | None) -> service_pb2.Dataset:
+    """Let the engine read DATA of a command, shown while it goes on; then tell what it found."""
+    source = str(Path(data).resolve()) if Path(data).exists() else data
+    with ReadingView(err()) as view:
+        dataset = client.register(source, seed, image_size=image_size, tell=view.tell)
+    _tell(dataset)
+    return dataset
+
+
+def _tell(dataset: service_pb2.Dataset) -> None:
     """On stderr: how much data there is, and what is odd about it."""
     held_out = ", held out of the data" if dataset.test_held_out else ""
     print(

@@ -30,11 +30,10 @@ from neunets_client.cli.options import (
     count,
     run_name,
 )
-from neunets_client.cli.show import err, tell
+from neunets_client.cli.show import err, register
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
 from neunets_client.outcome import outcome_of
-from neunets_client.reading import ReadingView
 from neunets_client.view import follow
 
 __all__ = ["resume", "synthesize"]
@@ -72,12 +71,9 @@ def synthesize(
         raise InvalidRequest("--budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
     most = count(max_params) if max_params is not None else None
     check_folder(out)
-    source = str(Path(data).resolve()) if Path(data).exists() else data
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        with ReadingView(err()) as view:
-            dataset = client.register(source, seed, image_size=image_size, tell=view.tell)
-        tell(dataset)
+        dataset = register(client, data, seed, image_size)
         left_s = None if budget_s is None else _left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name,
