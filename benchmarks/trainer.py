@@ -100,8 +100,8 @@ def compare(net: Net, device: str, threads: int, chosen: Choices, arguments: arg
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nets", nargs="+", default=[net.name for net in NETS], help="of those in nets.py")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of a turn")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=0.7, help="of a turn")
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, len(os.sched_getaffinity(0))}))
     parser.add_argument("--seed", type=int, default=0, help="of the images")
     parser.add_argument("--goal", type=float, default=0.95, help="ours / tuned that every network has to reach")

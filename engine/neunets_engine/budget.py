@@ -20,7 +20,7 @@ LONGEST_TRIAL_S: Final = 600.0
 # A trial that sees less than about the whole training split once tells networks apart badly; of a slot, roughly.
 EXAMPLES_A_SECOND: Final = 10_000
 # Export, its check and the client's download, inside the budget.
-EXPORT_RESERVE_S: Final = 3.0
+EXPORT_RESERVE_S: Final = 2.0
 SHORTEST_RUN_S: Final = 5.0
 # Without a wall budget a trial sees about so many examples, within so many epochs; the final training more.
 EXAMPLES_A_TRIAL: Final = 200_000

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import torch
@@ -11,12 +11,14 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor
 
+from neunets.classification import ClassMeasures, confusion_of
 from neunets_trainer.build import Network
 from neunets_trainer.data import Split
 
 __all__ = ["Score", "logits_of", "measures", "predict", "score", "score_of"]
 
-BATCH: Final = 256
+# Examples at once, and values of one channel: large images would fill the memory that their training leaves free.
+BATCH, BATCH_PIXELS = 256, 256 * 32 * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ def score(network: Network, split: Split, with_mirror: bool = False, rows: int |
     loss = torch.zeros((), dtype=torch.float64, device=split.y.device)
     counts: Tensor | None = None
     with _Evaluation(network):
-        for x, y in split.blocks(BATCH, rows):
+        for x, y in split.blocks(_batch(split), rows):
             logits = logits_of(network, x, with_mirror)
             classes = logits.shape[1]
             counts = torch.zeros(classes**2, dtype=torch.int64, device=y.device) if counts is None else counts
@@ -64,20 +66,16 @@ def score(network: Network, split: Split, with_mirror: bool = False, rows: int |
 
 def measures(confusion: NDArray[np.int64], loss_sum: float) -> Score:
     """`confusion` (classes, classes): rows by true class, columns by predicted class; not empty."""
-    right = np.diag(confusion).astype(np.float64)
-    true, predicted = confusion.sum(axis=1), confusion.sum(axis=0)
-    present = true > 0
-    recall = right[present] / true[present]
-    f1 = 2.0 * right[present] / (true[present] + predicted[present])
+    found = ClassMeasures.of(confusion)
     rows = int(confusion.sum())
-    return Score(float(right.sum()) / rows, float(recall.mean()), float(f1.mean()), loss_sum / rows)
+    return Score(found.accuracy, found.balanced_accuracy, found.macro_f1, loss_sum / rows)
 
 
 @torch.no_grad()
 def predict(network: Network, split: Split, with_mirror: bool = False, rows: int | None = None) -> NDArray[np.float32]:
     """Probabilities (rows, classes)."""
     with _Evaluation(network):
-        parts = [logits_of(network, x, with_mirror).softmax(1).cpu() for x, _ in split.blocks(BATCH, rows)]
+        parts = [logits_of(network, x, with_mirror).softmax(1).cpu() for x, _ in split.blocks(_batch(split), rows)]
     values: NDArray[np.float32] = torch.cat(parts).numpy()
     return values
 
@@ -85,10 +83,14 @@ def predict(network: Network, split: Split, with_mirror: bool = False, rows: int
 def score_of(probabilities: NDArray[np.float32], labels: NDArray[np.int64]) -> Score:
     """Of probabilities (N, classes) for examples with `labels` (N,), N > 0."""
     rows, classes = probabilities.shape
-    counts = np.bincount(labels * classes + probabilities.argmax(1), minlength=classes**2)
     likelihood = probabilities[np.arange(rows), labels].astype(np.float64)
     loss = -np.log(np.maximum(likelihood, np.finfo(np.float32).tiny)).sum()
-    return measures(counts.reshape(classes, classes), float(loss))
+    return measures(confusion_of(labels, probabilities.argmax(1), classes), float(loss))
+
+
+def _batch(split: Split) -> int:
+    extents = split.stored.shape[1:-1]
+    return max(1, min(BATCH, BATCH_PIXELS // math.prod(extents)))
 
 
 class _Evaluation:

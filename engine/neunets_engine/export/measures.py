@@ -8,6 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from neunets.classification import ClassMeasures, confusion_of, ratio
 from neunets.errors import NeunetsError
 
 __all__ = ["Bin", "Calibration", "ClassScore", "Measures", "measure"]
@@ -76,31 +77,16 @@ def measure(probabilities: NDArray[Any], labels: NDArray[Any], classes: int) -> 
     if not np.isfinite(probabilities).all():
         raise NeunetsError("a predicted probability is not a number")
     predicted = probabilities.argmax(axis=1)
-    confusion = np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
-    scores = _scores(confusion)
-    present = [score for score in scores if score.support]
+    found = ClassMeasures.of(confusion_of(labels, predicted, classes))
+    columns = (found.precision, found.recall, found.f1, found.support)
     return Measures(
-        accuracy=float(np.mean(predicted == labels)),
-        balanced_accuracy=float(np.mean([score.recall for score in present])),
-        macro_f1=float(np.mean([score.f1 for score in present])),
-        classes=scores,
-        confusion=confusion,
+        accuracy=found.accuracy,
+        balanced_accuracy=found.balanced_accuracy,
+        macro_f1=found.macro_f1,
+        classes=tuple(map(ClassScore, *(column.tolist() for column in columns))),
+        confusion=found.confusion,
         calibration=_calibration(probabilities, labels, predicted),
     )
-
-
-def _scores(confusion: NDArray[np.int64]) -> tuple[ClassScore, ...]:
-    right, support, predicted = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    precision, recall = _ratio(right, predicted), _ratio(right, support)
-    f1 = _ratio(2 * right, support + predicted)
-    return tuple(map(ClassScore, precision.tolist(), recall.tolist(), f1.tolist(), support.tolist()))
-
-
-def _ratio(parts: NDArray[Any], wholes: NDArray[Any]) -> NDArray[np.float64]:
-    """NaN where the whole is 0."""
-    ratios = np.full(len(parts), np.nan)
-    np.divide(parts, wholes, out=ratios, where=wholes != 0)
-    return ratios
 
 
 def _calibration(probabilities: NDArray[Any], labels: NDArray[Any], predicted: NDArray[Any]) -> Calibration:
@@ -109,8 +95,8 @@ def _calibration(probabilities: NDArray[Any], labels: NDArray[Any], predicted: N
     edges = np.linspace(0.0, 1.0, BINS + 1)
     bins = np.searchsorted(edges[1:-1], confidence)
     counts = np.bincount(bins, minlength=BINS)
-    accuracies = _ratio(np.bincount(bins, predicted == labels, BINS), counts)
-    confidences = _ratio(np.bincount(bins, confidence, BINS), counts)
+    accuracies = ratio(np.bincount(bins, predicted == labels, BINS), counts)
+    confidences = ratio(np.bincount(bins, confidence, BINS), counts)
     gaps = np.nan_to_num(np.abs(accuracies - confidences))
     columns = zip(counts.tolist(), confidences.tolist(), accuracies.tolist(), strict=True)
     return Calibration(
