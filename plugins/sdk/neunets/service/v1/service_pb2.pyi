@@ -3,7 +3,7 @@
 isort:skip_file
 What clients drive. A run is what the documentation for people calls a synthesis.
 Errors: NOT_FOUND for unknown names; FAILED_PRECONDITION for illegal transitions, with the state in the text;
-INVALID_ARGUMENT with BadRequest.field_violations.
+INVALID_ARGUMENT with BadRequest.field_violations; ABORTED for an etag that is not the resource's any more.
 """
 
 import builtins
@@ -514,17 +514,25 @@ class ListRunsRequest(google.protobuf.message.Message):
 
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
     page_size: builtins.int
     """At most 1,000; 0: 50."""
     page_token: builtins.str
-    """Opaque."""
+    """Opaque; only with the filter and order that it was given for."""
+    filter: builtins.str
+    """FIELD = VALUE, joined by AND, of `state`, `synthesizer`, `dataset`: `state = COMPLETED AND synthesizer = random`."""
+    order_by: builtins.str
+    """"create_time desc" (default) or "create_time"."""
     def __init__(
         self,
         *,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        filter: builtins.str = ...,
+        order_by: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
 
 global___ListRunsRequest = ListRunsRequest
 
@@ -603,6 +611,7 @@ class RunEvent(google.protobuf.message.Message):
     LOG_FIELD_NUMBER: builtins.int
     MODEL_EXPORTED_FIELD_NUMBER: builtins.int
     FINAL_TRAINING_FIELD_NUMBER: builtins.int
+    BUDGET_UPDATED_FIELD_NUMBER: builtins.int
     seq: builtins.int
     """Contiguous from 1 within a run."""
     @property
@@ -621,6 +630,8 @@ class RunEvent(google.protobuf.message.Message):
     def model_exported(self) -> global___ModelExported: ...
     @property
     def final_training(self) -> global___FinalTraining: ...
+    @property
+    def budget_updated(self) -> global___BudgetUpdated: ...
     def __init__(
         self,
         *,
@@ -632,12 +643,38 @@ class RunEvent(google.protobuf.message.Message):
         log: global___LogLine | None = ...,
         model_exported: global___ModelExported | None = ...,
         final_training: global___FinalTraining | None = ...,
+        budget_updated: global___BudgetUpdated | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "seq", b"seq", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["state_changed", "search", "verdict", "log", "model_exported", "final_training"] | None: ...
+    def HasField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "seq", b"seq", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["state_changed", "search", "verdict", "log", "model_exported", "final_training", "budget_updated"] | None: ...
 
 global___RunEvent = RunEvent
+
+@typing.final
+class BudgetUpdated(google.protobuf.message.Message):
+    """The whole budget, as it is from now on."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WALL_S_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    wall_s: builtins.float
+    trials: builtins.int
+    def __init__(
+        self,
+        *,
+        wall_s: builtins.float | None = ...,
+        trials: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_trials", b"_trials", "_wall_s", b"_wall_s", "trials", b"trials", "wall_s", b"wall_s"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_trials", b"_trials", "_wall_s", b"_wall_s", "trials", b"trials", "wall_s", b"wall_s"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_trials", b"_trials"]) -> typing.Literal["trials"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_wall_s", b"_wall_s"]) -> typing.Literal["wall_s"] | None: ...
+
+global___BudgetUpdated = BudgetUpdated
 
 @typing.final
 class StateChanged(google.protobuf.message.Message):
@@ -743,6 +780,117 @@ class FinalTraining(google.protobuf.message.Message):
 global___FinalTraining = FinalTraining
 
 @typing.final
+class UpdateBudgetRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    WALL_S_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    etag: builtins.str
+    """Of the run as it was read; another one is refused with ABORTED. Empty: whatever it is."""
+    wall_s: builtins.float
+    """Unset: as it is. What is used already stays used."""
+    trials: builtins.int
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        etag: builtins.str = ...,
+        wall_s: builtins.float | None = ...,
+        trials: builtins.int | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_trials", b"_trials", "_wall_s", b"_wall_s", "trials", b"trials", "wall_s", b"wall_s"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_trials", b"_trials", "_wall_s", b"_wall_s", "etag", b"etag", "name", b"name", "trials", b"trials", "wall_s", b"wall_s"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_trials", b"_trials"]) -> typing.Literal["trials"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_wall_s", b"_wall_s"]) -> typing.Literal["wall_s"] | None: ...
+
+global___UpdateBudgetRequest = UpdateBudgetRequest
+
+@typing.final
+class InjectCandidateRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    REQUEST_ID_FIELD_NUMBER: builtins.int
+    GRAPH_FIELD_NUMBER: builtins.int
+    RECIPE_FIELD_NUMBER: builtins.int
+    RATIONALE_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    request_id: builtins.str
+    """UUID."""
+    rationale: builtins.str
+    """One sentence for people."""
+    @property
+    def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
+    @property
+    def recipe(self) -> neunets.synthesizer.v1.synthesizer_pb2.Recipe: ...
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        request_id: builtins.str = ...,
+        graph: neunets.graph.v1.graph_pb2.Graph | None = ...,
+        recipe: neunets.synthesizer.v1.synthesizer_pb2.Recipe | None = ...,
+        rationale: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["graph", b"graph", "recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["graph", b"graph", "name", b"name", "rationale", b"rationale", "recipe", b"recipe", "request_id", b"request_id"]) -> None: ...
+
+global___InjectCandidateRequest = InjectCandidateRequest
+
+@typing.final
+class InjectCandidateResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    MODEL_FIELD_NUMBER: builtins.int
+    candidate: builtins.str
+    model: builtins.str
+    """"runs/ID/models/TRIAL"."""
+    def __init__(
+        self,
+        *,
+        candidate: builtins.str = ...,
+        model: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["candidate", b"candidate", "model", b"model"]) -> None: ...
+
+global___InjectCandidateResponse = InjectCandidateResponse
+
+@typing.final
+class DeleteRunRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    ETAG_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    etag: builtins.str
+    """As in UpdateBudgetRequest."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        etag: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["etag", b"etag", "name", b"name"]) -> None: ...
+
+global___DeleteRunRequest = DeleteRunRequest
+
+@typing.final
+class DeleteRunResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+
+global___DeleteRunResponse = DeleteRunResponse
+
+@typing.final
 class StopRunRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -830,6 +978,7 @@ class Model(google.protobuf.message.Message):
     ARTIFACTS_FIELD_NUMBER: builtins.int
     FIGURES_FIELD_NUMBER: builtins.int
     VARIANTS_FIELD_NUMBER: builtins.int
+    INJECTED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"runs/ID/models/TRIAL"."""
     trial: builtins.str
@@ -840,6 +989,8 @@ class Model(google.protobuf.message.Message):
     rationale: builtins.str
     final: builtins.bool
     """It is the run's final training."""
+    injected: builtins.bool
+    """A user's own network, see InjectCandidate."""
     @property
     def result(self) -> neunets.synthesizer.v1.synthesizer_pb2.TrialEnded: ...
     @property
@@ -873,9 +1024,10 @@ class Model(google.protobuf.message.Message):
         artifacts: collections.abc.Iterable[global___Artifact] | None = ...,
         figures: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         variants: collections.abc.Iterable[global___Variant] | None = ...,
+        injected: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["graph", b"graph", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "flops", b"flops", "graph", b"graph", "name", b"name", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "flops", b"flops", "graph", b"graph", "injected", b"injected", "name", b"name", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
 
 global___Model = Model
 
@@ -907,18 +1059,26 @@ class ListModelsRequest(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     PAGE_SIZE_FIELD_NUMBER: builtins.int
     PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    ORDER_BY_FIELD_NUMBER: builtins.int
     parent: builtins.str
     """"runs/ID"."""
     page_size: builtins.int
     page_token: builtins.str
+    filter: builtins.str
+    """As for runs, of `state` (WAITING, RUNNING, ENDED), `final` and `injected` (true, false)."""
+    order_by: builtins.str
+    """"trial" (default), "trial desc", "metric desc": by the run's metric, models without one last."""
     def __init__(
         self,
         *,
         parent: builtins.str = ...,
         page_size: builtins.int = ...,
         page_token: builtins.str = ...,
+        filter: builtins.str = ...,
+        order_by: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent"]) -> None: ...
 
 global___ListModelsRequest = ListModelsRequest
 
@@ -986,6 +1146,167 @@ class ModelMetricsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["measured", b"measured"]) -> None: ...
 
 global___ModelMetricsResponse = ModelMetricsResponse
+
+@typing.final
+class WatchMetricsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    after: builtins.int
+    """Measurements that the caller has: as many are left out."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        after: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "name", b"name"]) -> None: ...
+
+global___WatchMetricsRequest = WatchMetricsRequest
+
+@typing.final
+class WatchMetricsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MEASURED_FIELD_NUMBER: builtins.int
+    COUNT_FIELD_NUMBER: builtins.int
+    count: builtins.int
+    """Measurements up to this one."""
+    @property
+    def measured(self) -> neunets.synthesizer.v1.synthesizer_pb2.Measured:
+        """Unset: a heartbeat."""
+
+    def __init__(
+        self,
+        *,
+        measured: neunets.synthesizer.v1.synthesizer_pb2.Measured | None = ...,
+        count: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["measured", b"measured"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["count", b"count", "measured", b"measured"]) -> None: ...
+
+global___WatchMetricsResponse = WatchMetricsResponse
+
+@typing.final
+class CompareModelsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAMES_FIELD_NUMBER: builtins.int
+    @property
+    def names(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        names: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["names", b"names"]) -> None: ...
+
+global___CompareModelsRequest = CompareModelsRequest
+
+@typing.final
+class CompareModelsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    MODELS_FIELD_NUMBER: builtins.int
+    FIGURES_FIELD_NUMBER: builtins.int
+    DIFFS_FIELD_NUMBER: builtins.int
+    @property
+    def models(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Model]:
+        """In the order of the request."""
+
+    @property
+    def figures(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___FigureRow]:
+        """Every figure and metric that one of them has, by name."""
+
+    @property
+    def diffs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___GraphDiff]:
+        """Of the first model's network to each other's, in their order."""
+
+    def __init__(
+        self,
+        *,
+        models: collections.abc.Iterable[global___Model] | None = ...,
+        figures: collections.abc.Iterable[global___FigureRow] | None = ...,
+        diffs: collections.abc.Iterable[global___GraphDiff] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["diffs", b"diffs", "figures", b"figures", "models", b"models"]) -> None: ...
+
+global___CompareModelsResponse = CompareModelsResponse
+
+@typing.final
+class FigureRow(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    VALUES_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    @property
+    def values(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.float]:
+        """By model; NaN: it has none."""
+
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        values: collections.abc.Iterable[builtins.float] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "values", b"values"]) -> None: ...
+
+global___FigureRow = FigureRow
+
+@typing.final
+class GraphDiff(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ADDED_FIELD_NUMBER: builtins.int
+    REMOVED_FIELD_NUMBER: builtins.int
+    CHANGED_FIELD_NUMBER: builtins.int
+    @property
+    def added(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Names of nodes."""
+
+    @property
+    def removed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def changed(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___NodeChange]: ...
+    def __init__(
+        self,
+        *,
+        added: collections.abc.Iterable[builtins.str] | None = ...,
+        removed: collections.abc.Iterable[builtins.str] | None = ...,
+        changed: collections.abc.Iterable[global___NodeChange] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["added", b"added", "changed", b"changed", "removed", b"removed"]) -> None: ...
+
+global___GraphDiff = GraphDiff
+
+@typing.final
+class NodeChange(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: builtins.int
+    FIELD_FIELD_NUMBER: builtins.int
+    BEFORE_FIELD_NUMBER: builtins.int
+    AFTER_FIELD_NUMBER: builtins.int
+    node: builtins.str
+    field: builtins.str
+    """"operator", "inputs", or an attribute's name."""
+    before: builtins.str
+    """As text; empty: it had or has none."""
+    after: builtins.str
+    def __init__(
+        self,
+        *,
+        node: builtins.str = ...,
+        field: builtins.str = ...,
+        before: builtins.str = ...,
+        after: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after", b"after", "before", b"before", "field", b"field", "node", b"node"]) -> None: ...
+
+global___NodeChange = NodeChange
 
 @typing.final
 class ExportModelRequest(google.protobuf.message.Message):
@@ -1179,16 +1500,23 @@ class SynthesizerInfo(google.protobuf.message.Message):
     STATE_FIELD_NUMBER: builtins.int
     COMMAND_FIELD_NUMBER: builtins.int
     FAULTS_FIELD_NUMBER: builtins.int
+    CONFORMANCE_FIELD_NUMBER: builtins.int
+    OPEN_RUNS_FIELD_NUMBER: builtins.int
     name: builtins.str
     state: builtins.str
     """"INSTALLED", "READY", "SUSPECT", "DRAINING", "QUARANTINED"."""
     faults: builtins.int
+    open_runs: builtins.int
     @property
     def description(self) -> neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse:
         """Unset until it was started once."""
 
     @property
     def command(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def conformance(self) -> global___Conformance:
+        """Of this version, once it was checked."""
+
     def __init__(
         self,
         *,
@@ -1197,8 +1525,235 @@ class SynthesizerInfo(google.protobuf.message.Message):
         state: builtins.str = ...,
         command: collections.abc.Iterable[builtins.str] | None = ...,
         faults: builtins.int = ...,
+        conformance: global___Conformance | None = ...,
+        open_runs: builtins.int = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["description", b"description"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "description", b"description", "faults", b"faults", "name", b"name", "state", b"state"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["conformance", b"conformance", "description", b"description"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "conformance", b"conformance", "description", b"description", "faults", b"faults", "name", b"name", "open_runs", b"open_runs", "state", b"state"]) -> None: ...
 
 global___SynthesizerInfo = SynthesizerInfo
+
+@typing.final
+class Conformance(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LEVEL_FIELD_NUMBER: builtins.int
+    CONFORMANT_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    PROTOCOL_FIELD_NUMBER: builtins.int
+    CHECKS_FIELD_NUMBER: builtins.int
+    FAILED_FIELD_NUMBER: builtins.int
+    SKIPPED_FIELD_NUMBER: builtins.int
+    TIME_FIELD_NUMBER: builtins.int
+    SUMMARY_FIELD_NUMBER: builtins.int
+    level: builtins.str
+    """"core" or "core+recovery"."""
+    conformant: builtins.bool
+    version: builtins.str
+    """Of the synthesizer."""
+    protocol: builtins.str
+    """"1.0"."""
+    checks: builtins.int
+    summary: builtins.str
+    """One line for people."""
+    @property
+    def failed(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def skipped(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    @property
+    def time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        level: builtins.str = ...,
+        conformant: builtins.bool = ...,
+        version: builtins.str = ...,
+        protocol: builtins.str = ...,
+        checks: builtins.int = ...,
+        failed: collections.abc.Iterable[builtins.str] | None = ...,
+        skipped: collections.abc.Iterable[builtins.str] | None = ...,
+        time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        summary: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["checks", b"checks", "conformant", b"conformant", "failed", b"failed", "level", b"level", "protocol", b"protocol", "skipped", b"skipped", "summary", b"summary", "time", b"time", "version", b"version"]) -> None: ...
+
+global___Conformance = Conformance
+
+@typing.final
+class CheckSynthesizerRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LEVEL_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    level: builtins.str
+    """"core" (default) or "recovery", which includes it."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        level: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["level", b"level", "name", b"name"]) -> None: ...
+
+global___CheckSynthesizerRequest = CheckSynthesizerRequest
+
+@typing.final
+class CheckSynthesizerResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHECK_FIELD_NUMBER: builtins.int
+    RESULT_FIELD_NUMBER: builtins.int
+    @property
+    def check(self) -> global___CheckOutcome: ...
+    @property
+    def result(self) -> global___Conformance: ...
+    def __init__(
+        self,
+        *,
+        check: global___CheckOutcome | None = ...,
+        result: global___Conformance | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["check", b"check", "result", b"result", "state", b"state"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["check", b"check", "result", b"result", "state", b"state"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["state", b"state"]) -> typing.Literal["check", "result"] | None: ...
+
+global___CheckSynthesizerResponse = CheckSynthesizerResponse
+
+@typing.final
+class CheckOutcome(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Outcome:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _OutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[CheckOutcome._Outcome.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: CheckOutcome._Outcome.ValueType  # 0
+        OUTCOME_PASSED: CheckOutcome._Outcome.ValueType  # 1
+        OUTCOME_FAILED: CheckOutcome._Outcome.ValueType  # 2
+        OUTCOME_SKIPPED: CheckOutcome._Outcome.ValueType  # 3
+        """What it tests was not declared."""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+    OUTCOME_UNSPECIFIED: CheckOutcome.Outcome.ValueType  # 0
+    OUTCOME_PASSED: CheckOutcome.Outcome.ValueType  # 1
+    OUTCOME_FAILED: CheckOutcome.Outcome.ValueType  # 2
+    OUTCOME_SKIPPED: CheckOutcome.Outcome.ValueType  # 3
+    """What it tests was not declared."""
+
+    ID_FIELD_NUMBER: builtins.int
+    OUTCOME_FIELD_NUMBER: builtins.int
+    LAW_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """"core/describe-stable"."""
+    outcome: global___CheckOutcome.Outcome.ValueType
+    law: builtins.str
+    """The law that it tests."""
+    reason: builtins.str
+    """Why it failed or was skipped, with the exchange that shows it."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        outcome: global___CheckOutcome.Outcome.ValueType = ...,
+        law: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["id", b"id", "law", b"law", "outcome", b"outcome", "reason", b"reason"]) -> None: ...
+
+global___CheckOutcome = CheckOutcome
+
+@typing.final
+class DrainSynthesizerRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    RESUME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    resume: builtins.bool
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        resume: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name", "resume", b"resume"]) -> None: ...
+
+global___DrainSynthesizerRequest = DrainSynthesizerRequest
+
+@typing.final
+class EnrollSynthesizerRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    LIFE_S_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    """The name that it will have here: lower case letters, digits, '-'."""
+    life_s: builtins.float
+    """Unset: an hour; at most a day."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        life_s: builtins.float | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_life_s", b"_life_s", "life_s", b"life_s"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_life_s", b"_life_s", "life_s", b"life_s", "name", b"name"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_life_s", b"_life_s"]) -> typing.Literal["life_s"] | None: ...
+
+global___EnrollSynthesizerRequest = EnrollSynthesizerRequest
+
+@typing.final
+class EnrollSynthesizerResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class EnvironmentEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    TOKEN_FIELD_NUMBER: builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: builtins.int
+    HOST_FIELD_NUMBER: builtins.int
+    HOST_CERTIFICATE_FIELD_NUMBER: builtins.int
+    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    token: builtins.str
+    """Single use, from one endpoint."""
+    host: builtins.str
+    """gRPC target of the plugin host, for other hosts."""
+    host_certificate: builtins.bytes
+    """PEM of the host's certificate, which the plugin trusts alone."""
+    @property
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def environment(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """What to set in the environment of the synthesizer's process, by name."""
+
+    def __init__(
+        self,
+        *,
+        token: builtins.str = ...,
+        expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        host: builtins.str = ...,
+        host_certificate: builtins.bytes = ...,
+        environment: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["environment", b"environment", "expire_time", b"expire_time", "host", b"host", "host_certificate", b"host_certificate", "token", b"token"]) -> None: ...
+
+global___EnrollSynthesizerResponse = EnrollSynthesizerResponse

@@ -64,6 +64,21 @@ class RunsStub(object):
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.ResumeRunRequest.SerializeToString,
                 response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.Run.FromString,
                 _registered_method=True)
+        self.UpdateBudget = channel.unary_unary(
+                '/neunets.service.v1.Runs/UpdateBudget',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.UpdateBudgetRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.Run.FromString,
+                _registered_method=True)
+        self.InjectCandidate = channel.unary_unary(
+                '/neunets.service.v1.Runs/InjectCandidate',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateResponse.FromString,
+                _registered_method=True)
+        self.Delete = channel.unary_unary(
+                '/neunets.service.v1.Runs/Delete',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunResponse.FromString,
+                _registered_method=True)
 
 
 class RunsServicer(object):
@@ -110,6 +125,28 @@ class RunsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateBudget(self, request, context):
+        """More or less to spend, while the run searches. FAILED_PRECONDITION once its final training has begun.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InjectCandidate(self, request, context):
+        """A network of the user's own enters the race: it is trained as the synthesizer's are, and counts as one trial.
+        Idempotent by request_id. INVALID_ARGUMENT names what is wrong with the network.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Delete(self, request, context):
+        """Forgets a run that has ended or is PAUSED, with its trials, events and files.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -142,6 +179,21 @@ def add_RunsServicer_to_server(servicer, server):
                     servicer.Resume,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.ResumeRunRequest.FromString,
                     response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.Run.SerializeToString,
+            ),
+            'UpdateBudget': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateBudget,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.UpdateBudgetRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.Run.SerializeToString,
+            ),
+            'InjectCandidate': grpc.unary_unary_rpc_method_handler(
+                    servicer.InjectCandidate,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateResponse.SerializeToString,
+            ),
+            'Delete': grpc.unary_unary_rpc_method_handler(
+                    servicer.Delete,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -316,6 +368,87 @@ class Runs(object):
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def UpdateBudget(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Runs/UpdateBudget',
+            neunets_dot_service_dot_v1_dot_service__pb2.UpdateBudgetRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.Run.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InjectCandidate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Runs/InjectCandidate',
+            neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.InjectCandidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Delete(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Runs/Delete',
+            neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.DeleteRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class ModelsStub(object):
     """Missing associated documentation comment in .proto file."""
@@ -340,6 +473,16 @@ class ModelsStub(object):
                 '/neunets.service.v1.Models/Metrics',
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.ModelMetricsRequest.SerializeToString,
                 response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.ModelMetricsResponse.FromString,
+                _registered_method=True)
+        self.WatchMetrics = channel.unary_stream(
+                '/neunets.service.v1.Models/WatchMetrics',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsResponse.FromString,
+                _registered_method=True)
+        self.Compare = channel.unary_unary(
+                '/neunets.service.v1.Models/Compare',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
                 _registered_method=True)
         self.Export = channel.unary_unary(
                 '/neunets.service.v1.Models/Export',
@@ -370,6 +513,20 @@ class ModelsServicer(object):
 
     def Metrics(self, request, context):
         """Every measurement of the model's trial, oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchMetrics(self, request, context):
+        """The same, then new ones until the trial has ended. Without one for 15 s a message without a measurement is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Compare(self, request, context):
+        """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -407,6 +564,16 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.Metrics,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.ModelMetricsRequest.FromString,
                     response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.ModelMetricsResponse.SerializeToString,
+            ),
+            'WatchMetrics': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMetrics,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsResponse.SerializeToString,
+            ),
+            'Compare': grpc.unary_unary_rpc_method_handler(
+                    servicer.Compare,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.SerializeToString,
             ),
             'Export': grpc.unary_unary_rpc_method_handler(
                     servicer.Export,
@@ -511,6 +678,60 @@ class Models(object):
             _registered_method=True)
 
     @staticmethod
+    def WatchMetrics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/neunets.service.v1.Models/WatchMetrics',
+            neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.WatchMetricsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Compare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Models/Compare',
+            neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Export(request,
             target,
             options=(),
@@ -584,6 +805,21 @@ class SynthesizersStub(object):
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.GetSynthesizerRequest.SerializeToString,
                 response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.FromString,
                 _registered_method=True)
+        self.Check = channel.unary_stream(
+                '/neunets.service.v1.Synthesizers/Check',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerResponse.FromString,
+                _registered_method=True)
+        self.Drain = channel.unary_unary(
+                '/neunets.service.v1.Synthesizers/Drain',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.DrainSynthesizerRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.FromString,
+                _registered_method=True)
+        self.Enroll = channel.unary_unary(
+                '/neunets.service.v1.Synthesizers/Enroll',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerResponse.FromString,
+                _registered_method=True)
 
 
 class SynthesizersServicer(object):
@@ -601,6 +837,29 @@ class SynthesizersServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Check(self, request, context):
+        """Runs the conformance kit against an instance of its own, which no run uses. Tells each check as it ends, and the
+        result last, which is kept with the synthesizer's version. Deadline: generous, "recovery" takes minutes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Drain(self, request, context):
+        """No new run is given to it; its process ends with its last open run. Or, with `resume`, it takes runs again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Enroll(self, request, context):
+        """A token with which a synthesizer on another host registers once. FAILED_PRECONDITION where the engine listens to no
+        other host.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SynthesizersServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -613,6 +872,21 @@ def add_SynthesizersServicer_to_server(servicer, server):
                     servicer.Get,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.GetSynthesizerRequest.FromString,
                     response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.SerializeToString,
+            ),
+            'Check': grpc.unary_stream_rpc_method_handler(
+                    servicer.Check,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerResponse.SerializeToString,
+            ),
+            'Drain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Drain,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.DrainSynthesizerRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.SerializeToString,
+            ),
+            'Enroll': grpc.unary_unary_rpc_method_handler(
+                    servicer.Enroll,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -669,6 +943,87 @@ class Synthesizers(object):
             '/neunets.service.v1.Synthesizers/Get',
             neunets_dot_service_dot_v1_dot_service__pb2.GetSynthesizerRequest.SerializeToString,
             neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Check(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/neunets.service.v1.Synthesizers/Check',
+            neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.CheckSynthesizerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Drain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Synthesizers/Drain',
+            neunets_dot_service_dot_v1_dot_service__pb2.DrainSynthesizerRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.SynthesizerInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Enroll(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Synthesizers/Enroll',
+            neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.EnrollSynthesizerResponse.FromString,
             options,
             channel_credentials,
             insecure,

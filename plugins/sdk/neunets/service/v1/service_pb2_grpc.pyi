@@ -3,7 +3,7 @@
 isort:skip_file
 What clients drive. A run is what the documentation for people calls a synthesis.
 Errors: NOT_FOUND for unknown names; FAILED_PRECONDITION for illegal transitions, with the state in the text;
-INVALID_ARGUMENT with BadRequest.field_violations.
+INVALID_ARGUMENT with BadRequest.field_violations; ABORTED for an etag that is not the resource's any more.
 """
 
 import abc
@@ -58,6 +58,26 @@ class RunsStub:
     ]
     """A PAUSED run goes on."""
 
+    UpdateBudget: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.UpdateBudgetRequest,
+        neunets.service.v1.service_pb2.Run,
+    ]
+    """More or less to spend, while the run searches. FAILED_PRECONDITION once its final training has begun."""
+
+    InjectCandidate: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.InjectCandidateRequest,
+        neunets.service.v1.service_pb2.InjectCandidateResponse,
+    ]
+    """A network of the user's own enters the race: it is trained as the synthesizer's are, and counts as one trial.
+    Idempotent by request_id. INVALID_ARGUMENT names what is wrong with the network.
+    """
+
+    Delete: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.DeleteRunRequest,
+        neunets.service.v1.service_pb2.DeleteRunResponse,
+    ]
+    """Forgets a run that has ended or is PAUSED, with its trials, events and files."""
+
 class RunsAsyncStub:
     Create: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.CreateRunRequest,
@@ -94,6 +114,26 @@ class RunsAsyncStub:
         neunets.service.v1.service_pb2.Run,
     ]
     """A PAUSED run goes on."""
+
+    UpdateBudget: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.UpdateBudgetRequest,
+        neunets.service.v1.service_pb2.Run,
+    ]
+    """More or less to spend, while the run searches. FAILED_PRECONDITION once its final training has begun."""
+
+    InjectCandidate: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.InjectCandidateRequest,
+        neunets.service.v1.service_pb2.InjectCandidateResponse,
+    ]
+    """A network of the user's own enters the race: it is trained as the synthesizer's are, and counts as one trial.
+    Idempotent by request_id. INVALID_ARGUMENT names what is wrong with the network.
+    """
+
+    Delete: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.DeleteRunRequest,
+        neunets.service.v1.service_pb2.DeleteRunResponse,
+    ]
+    """Forgets a run that has ended or is PAUSED, with its trials, events and files."""
 
 class RunsServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -144,6 +184,32 @@ class RunsServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[neunets.service.v1.service_pb2.Run, collections.abc.Awaitable[neunets.service.v1.service_pb2.Run]]:
         """A PAUSED run goes on."""
 
+    @abc.abstractmethod
+    def UpdateBudget(
+        self,
+        request: neunets.service.v1.service_pb2.UpdateBudgetRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.Run, collections.abc.Awaitable[neunets.service.v1.service_pb2.Run]]:
+        """More or less to spend, while the run searches. FAILED_PRECONDITION once its final training has begun."""
+
+    @abc.abstractmethod
+    def InjectCandidate(
+        self,
+        request: neunets.service.v1.service_pb2.InjectCandidateRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.InjectCandidateResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.InjectCandidateResponse]]:
+        """A network of the user's own enters the race: it is trained as the synthesizer's are, and counts as one trial.
+        Idempotent by request_id. INVALID_ARGUMENT names what is wrong with the network.
+        """
+
+    @abc.abstractmethod
+    def Delete(
+        self,
+        request: neunets.service.v1.service_pb2.DeleteRunRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.DeleteRunResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.DeleteRunResponse]]:
+        """Forgets a run that has ended or is PAUSED, with its trials, events and files."""
+
 def add_RunsServicer_to_server(servicer: RunsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 
 class ModelsStub:
@@ -163,6 +229,18 @@ class ModelsStub:
         neunets.service.v1.service_pb2.ModelMetricsResponse,
     ]
     """Every measurement of the model's trial, oldest first."""
+
+    WatchMetrics: grpc.UnaryStreamMultiCallable[
+        neunets.service.v1.service_pb2.WatchMetricsRequest,
+        neunets.service.v1.service_pb2.WatchMetricsResponse,
+    ]
+    """The same, then new ones until the trial has ended. Without one for 15 s a message without a measurement is sent."""
+
+    Compare: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.CompareModelsRequest,
+        neunets.service.v1.service_pb2.CompareModelsResponse,
+    ]
+    """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
 
     Export: grpc.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ExportModelRequest,
@@ -194,6 +272,18 @@ class ModelsAsyncStub:
         neunets.service.v1.service_pb2.ModelMetricsResponse,
     ]
     """Every measurement of the model's trial, oldest first."""
+
+    WatchMetrics: grpc.aio.UnaryStreamMultiCallable[
+        neunets.service.v1.service_pb2.WatchMetricsRequest,
+        neunets.service.v1.service_pb2.WatchMetricsResponse,
+    ]
+    """The same, then new ones until the trial has ended. Without one for 15 s a message without a measurement is sent."""
+
+    Compare: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.CompareModelsRequest,
+        neunets.service.v1.service_pb2.CompareModelsResponse,
+    ]
+    """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
 
     Export: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ExportModelRequest,
@@ -233,6 +323,22 @@ class ModelsServicer(metaclass=abc.ABCMeta):
         """Every measurement of the model's trial, oldest first."""
 
     @abc.abstractmethod
+    def WatchMetrics(
+        self,
+        request: neunets.service.v1.service_pb2.WatchMetricsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[neunets.service.v1.service_pb2.WatchMetricsResponse], collections.abc.AsyncIterator[neunets.service.v1.service_pb2.WatchMetricsResponse]]:
+        """The same, then new ones until the trial has ended. Without one for 15 s a message without a measurement is sent."""
+
+    @abc.abstractmethod
+    def Compare(
+        self,
+        request: neunets.service.v1.service_pb2.CompareModelsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.CompareModelsResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.CompareModelsResponse]]:
+        """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
+
+    @abc.abstractmethod
     def Export(
         self,
         request: neunets.service.v1.service_pb2.ExportModelRequest,
@@ -264,6 +370,28 @@ class SynthesizersStub:
         neunets.service.v1.service_pb2.SynthesizerInfo,
     ]
 
+    Check: grpc.UnaryStreamMultiCallable[
+        neunets.service.v1.service_pb2.CheckSynthesizerRequest,
+        neunets.service.v1.service_pb2.CheckSynthesizerResponse,
+    ]
+    """Runs the conformance kit against an instance of its own, which no run uses. Tells each check as it ends, and the
+    result last, which is kept with the synthesizer's version. Deadline: generous, "recovery" takes minutes.
+    """
+
+    Drain: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.DrainSynthesizerRequest,
+        neunets.service.v1.service_pb2.SynthesizerInfo,
+    ]
+    """No new run is given to it; its process ends with its last open run. Or, with `resume`, it takes runs again."""
+
+    Enroll: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.EnrollSynthesizerRequest,
+        neunets.service.v1.service_pb2.EnrollSynthesizerResponse,
+    ]
+    """A token with which a synthesizer on another host registers once. FAILED_PRECONDITION where the engine listens to no
+    other host.
+    """
+
 class SynthesizersAsyncStub:
     List: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ListSynthesizersRequest,
@@ -274,6 +402,28 @@ class SynthesizersAsyncStub:
         neunets.service.v1.service_pb2.GetSynthesizerRequest,
         neunets.service.v1.service_pb2.SynthesizerInfo,
     ]
+
+    Check: grpc.aio.UnaryStreamMultiCallable[
+        neunets.service.v1.service_pb2.CheckSynthesizerRequest,
+        neunets.service.v1.service_pb2.CheckSynthesizerResponse,
+    ]
+    """Runs the conformance kit against an instance of its own, which no run uses. Tells each check as it ends, and the
+    result last, which is kept with the synthesizer's version. Deadline: generous, "recovery" takes minutes.
+    """
+
+    Drain: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.DrainSynthesizerRequest,
+        neunets.service.v1.service_pb2.SynthesizerInfo,
+    ]
+    """No new run is given to it; its process ends with its last open run. Or, with `resume`, it takes runs again."""
+
+    Enroll: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.EnrollSynthesizerRequest,
+        neunets.service.v1.service_pb2.EnrollSynthesizerResponse,
+    ]
+    """A token with which a synthesizer on another host registers once. FAILED_PRECONDITION where the engine listens to no
+    other host.
+    """
 
 class SynthesizersServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -289,6 +439,34 @@ class SynthesizersServicer(metaclass=abc.ABCMeta):
         request: neunets.service.v1.service_pb2.GetSynthesizerRequest,
         context: _ServicerContext,
     ) -> typing.Union[neunets.service.v1.service_pb2.SynthesizerInfo, collections.abc.Awaitable[neunets.service.v1.service_pb2.SynthesizerInfo]]: ...
+
+    @abc.abstractmethod
+    def Check(
+        self,
+        request: neunets.service.v1.service_pb2.CheckSynthesizerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[collections.abc.Iterator[neunets.service.v1.service_pb2.CheckSynthesizerResponse], collections.abc.AsyncIterator[neunets.service.v1.service_pb2.CheckSynthesizerResponse]]:
+        """Runs the conformance kit against an instance of its own, which no run uses. Tells each check as it ends, and the
+        result last, which is kept with the synthesizer's version. Deadline: generous, "recovery" takes minutes.
+        """
+
+    @abc.abstractmethod
+    def Drain(
+        self,
+        request: neunets.service.v1.service_pb2.DrainSynthesizerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.SynthesizerInfo, collections.abc.Awaitable[neunets.service.v1.service_pb2.SynthesizerInfo]]:
+        """No new run is given to it; its process ends with its last open run. Or, with `resume`, it takes runs again."""
+
+    @abc.abstractmethod
+    def Enroll(
+        self,
+        request: neunets.service.v1.service_pb2.EnrollSynthesizerRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.EnrollSynthesizerResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.EnrollSynthesizerResponse]]:
+        """A token with which a synthesizer on another host registers once. FAILED_PRECONDITION where the engine listens to no
+        other host.
+        """
 
 def add_SynthesizersServicer_to_server(servicer: SynthesizersServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

@@ -29,6 +29,7 @@ class RunRecord(google.protobuf.message.Message):
     SEARCH_OVER_FIELD_NUMBER: builtins.int
     REJECTED_IN_A_ROW_FIELD_NUMBER: builtins.int
     FINAL_TRIALS_FIELD_NUMBER: builtins.int
+    CAPABILITIES_FIELD_NUMBER: builtins.int
     search_seq: builtins.int
     """Last event of the plugin's own log."""
     proposed: builtins.int
@@ -52,6 +53,10 @@ class RunRecord(google.protobuf.message.Message):
     def final_trials(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """The final trainings, once planned: of the best network's weights from the search, and of fresh ones."""
 
+    @property
+    def capabilities(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[neunets.synthesizer.v1.synthesizer_pb2.Capability.ValueType]:
+        """Of the plugin, as the run began: which kinds of events it hears of."""
+
     def __init__(
         self,
         *,
@@ -65,9 +70,10 @@ class RunRecord(google.protobuf.message.Message):
         search_over: builtins.bool = ...,
         rejected_in_a_row: builtins.int = ...,
         final_trials: collections.abc.Iterable[builtins.str] | None = ...,
+        capabilities: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Capability.ValueType] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
 
 global___RunRecord = RunRecord
 
@@ -118,6 +124,7 @@ class TrialRecord(google.protobuf.message.Message):
     CLOSES_FIELD_NUMBER: builtins.int
     ASKED_FIELD_NUMBER: builtins.int
     HALVINGS_FIELD_NUMBER: builtins.int
+    INJECTED_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -143,6 +150,8 @@ class TrialRecord(google.protobuf.message.Message):
     """Of a final training: it measures the test set, and what it leaves is exported."""
     halvings: builtins.int
     """Attempts that ran out of memory and were repeated with half the batch at a time."""
+    injected: builtins.bool
+    """A user's own network."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -195,9 +204,10 @@ class TrialRecord(google.protobuf.message.Message):
         closes: builtins.bool = ...,
         asked: neunets.synthesizer.v1.synthesizer_pb2.Recipe | None = ...,
         halvings: builtins.int = ...,
+        injected: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 
@@ -210,16 +220,20 @@ class RequestRecord(google.protobuf.message.Message):
     BODY_SHA256_FIELD_NUMBER: builtins.int
     RUN_FIELD_NUMBER: builtins.int
     TIME_FIELD_NUMBER: builtins.int
+    TRIAL_FIELD_NUMBER: builtins.int
     body_sha256: builtins.str
     run: builtins.str
     time: builtins.float
+    trial: builtins.str
+    """That an injected candidate became."""
     def __init__(
         self,
         *,
         body_sha256: builtins.str = ...,
         run: builtins.str = ...,
         time: builtins.float = ...,
+        trial: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["body_sha256", b"body_sha256", "run", b"run", "time", b"time"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["body_sha256", b"body_sha256", "run", b"run", "time", b"time", "trial", b"trial"]) -> None: ...
 
 global___RequestRecord = RequestRecord

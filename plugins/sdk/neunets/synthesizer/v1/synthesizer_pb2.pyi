@@ -895,6 +895,8 @@ class Event(google.protobuf.message.Message):
     STARTED_FIELD_NUMBER: builtins.int
     MEASURED_FIELD_NUMBER: builtins.int
     ENDED_FIELD_NUMBER: builtins.int
+    INJECTED_FIELD_NUMBER: builtins.int
+    BUDGET_CHANGED_FIELD_NUMBER: builtins.int
     seq: builtins.int
     """Contiguous from 1 within a run."""
     @property
@@ -909,6 +911,14 @@ class Event(google.protobuf.message.Message):
     def measured(self) -> global___Measured: ...
     @property
     def ended(self) -> global___TrialEnded: ...
+    @property
+    def injected(self) -> global___Injected:
+        """Only to plugins with CAPABILITY_INJECTED_CANDIDATES; others hear nothing of such a candidate and its trial."""
+
+    @property
+    def budget_changed(self) -> global___BudgetChanged:
+        """Only to plugins with CAPABILITY_BUDGET_CHANGE; every Propose and Assess has the budget as it is."""
+
     def __init__(
         self,
         *,
@@ -919,12 +929,50 @@ class Event(google.protobuf.message.Message):
         started: global___TrialStarted | None = ...,
         measured: global___Measured | None = ...,
         ended: global___TrialEnded | None = ...,
+        injected: global___Injected | None = ...,
+        budget_changed: global___BudgetChanged | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["ended", b"ended", "event", b"event", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "started", b"started", "time", b"time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["ended", b"ended", "event", b"event", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "seq", b"seq", "started", b"started", "time", b"time"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["proposed", "rejected", "started", "measured", "ended"] | None: ...
+    def HasField(self, field_name: typing.Literal["budget_changed", b"budget_changed", "ended", b"ended", "event", b"event", "injected", b"injected", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "started", b"started", "time", b"time"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget_changed", b"budget_changed", "ended", b"ended", "event", b"event", "injected", b"injected", "measured", b"measured", "proposed", b"proposed", "rejected", b"rejected", "seq", b"seq", "started", b"started", "time", b"time"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["proposed", "rejected", "started", "measured", "ended", "injected", "budget_changed"] | None: ...
 
 global___Event = Event
+
+@typing.final
+class Injected(google.protobuf.message.Message):
+    """A network of the user's own, which is trained like the plugin's."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    @property
+    def candidate(self) -> global___ProposedCandidate: ...
+    def __init__(
+        self,
+        *,
+        candidate: global___ProposedCandidate | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["candidate", b"candidate"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidate", b"candidate"]) -> None: ...
+
+global___Injected = Injected
+
+@typing.final
+class BudgetChanged(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    BUDGET_FIELD_NUMBER: builtins.int
+    @property
+    def budget(self) -> global___Budget: ...
+    def __init__(
+        self,
+        *,
+        budget: global___Budget | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["budget", b"budget"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget", b"budget"]) -> None: ...
+
+global___BudgetChanged = BudgetChanged
 
 @typing.final
 class Proposed(google.protobuf.message.Message):
@@ -1436,9 +1484,12 @@ class RegisterRequest(google.protobuf.message.Message):
     ENDPOINT_FIELD_NUMBER: builtins.int
     PROTOCOL_MAJORS_FIELD_NUMBER: builtins.int
     SELF_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
     token: builtins.str
     endpoint: builtins.str
     """A gRPC target: "unix:/path/to/socket"."""
+    certificate: builtins.bytes
+    """PEM (P-256) of the server at `endpoint`, where that is on another host: the engine trusts this one alone."""
     @property
     def protocol_majors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     @property
@@ -1450,9 +1501,10 @@ class RegisterRequest(google.protobuf.message.Message):
         endpoint: builtins.str = ...,
         protocol_majors: collections.abc.Iterable[builtins.int] | None = ...,
         self: global___DescribeResponse | None = ...,
+        certificate: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["self", b"self"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"]) -> None: ...
 
 global___RegisterRequest = RegisterRequest
 
@@ -1463,9 +1515,12 @@ class RegisterResponse(google.protobuf.message.Message):
     PLUGIN_FIELD_NUMBER: builtins.int
     PROTOCOL_MAJOR_FIELD_NUMBER: builtins.int
     LEASE_FIELD_NUMBER: builtins.int
+    ENGINE_CERTIFICATE_FIELD_NUMBER: builtins.int
     plugin: builtins.str
     protocol_major: builtins.int
     """The highest major that both speak."""
+    engine_certificate: builtins.bytes
+    """PEM of the engine as a client: a plugin on another host lets in nobody else."""
     @property
     def lease(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -1474,9 +1529,10 @@ class RegisterResponse(google.protobuf.message.Message):
         plugin: builtins.str = ...,
         protocol_major: builtins.int = ...,
         lease: google.protobuf.duration_pb2.Duration | None = ...,
+        engine_certificate: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["engine_certificate", b"engine_certificate", "lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]) -> None: ...
 
 global___RegisterResponse = RegisterResponse
 
@@ -1487,17 +1543,21 @@ class RenewRequest(google.protobuf.message.Message):
     PLUGIN_FIELD_NUMBER: builtins.int
     DRAINING_FIELD_NUMBER: builtins.int
     OPEN_RUNS_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
     plugin: builtins.str
     draining: builtins.bool
     open_runs: builtins.int
+    certificate: builtins.bytes
+    """The next one, in place of that of Register: new calls of the engine expect it."""
     def __init__(
         self,
         *,
         plugin: builtins.str = ...,
         draining: builtins.bool = ...,
         open_runs: builtins.int = ...,
+        certificate: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]) -> None: ...
 
 global___RenewRequest = RenewRequest
 
