@@ -149,6 +149,13 @@ class Speechless(Run):
         raise ValueError("no idea")
 
 
+class Waiting(Run):
+    """Leaves the race to others."""
+
+    def propose(self, want: int, budget: Budget) -> Wait:
+        return Wait("for somebody else", after_s=0.2)
+
+
 BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "good": Run,
     "garbage": Garbage,
@@ -160,6 +167,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "dying": Dying,
     "reckless": Reckless,
     "speechless": Speechless,
+    "waiting": Waiting,
 }
 SETTINGS: Final = {
     "type": "object",

@@ -9,11 +9,14 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError
 from neunets_engine.engine import EngineSettings, serve
 from neunets_engine.executor import local_devices
 from neunets_engine.plugins import parse_manifest
+
+PLUGINS: Final = "NEUNETS_PLUGINS"
 
 
 def main() -> int:
@@ -26,16 +29,19 @@ def main() -> int:
     )
     parser.add_argument("--take-up", default="all", help="unfinished runs to go on with: all, none, or a run's id")
     parser.add_argument(
-        "--plugin", action="append", default=[], help="NAME=COMMAND: a synthesizer beside the installed ones"
-    )
+        "--plugin", action="append", default=[],
+        help=f"a synthesizer beside the installed ones: its manifest (.toml), or NAME=COMMAND; {PLUGINS} adds "
+        f"manifests, separated by '{os.pathsep}'",
+    )  # fmt: skip
     parser.add_argument("--child-of", type=int, help="id of a process: when it ends, the engine ends in good order")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     devices = [name for name in arguments.devices.split(",") if name] or local_devices()
     try:
-        plugins = [parse_manifest(text) for text in arguments.plugin]
-    except ValueError as error:
-        parser.error(f"--plugin: {error}")
+        listed = [path for path in os.environ.get(PLUGINS, "").split(os.pathsep) if path]
+        plugins = [parse_manifest(text) for text in [*listed, *arguments.plugin]]
+    except InvalidRequest as error:
+        parser.error(error.message)
     settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins)
     try:
         asyncio.run(_run(settings, arguments.child_of))

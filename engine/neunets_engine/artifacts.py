@@ -44,6 +44,11 @@ class Artifacts:
             raise NotFound(f"no artifact {sha256}") from None
         return data
 
+    def remove(self, sha256: str) -> None:
+        """What is not there need not go."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(sha256))
+
     def _write(self, path: str, data: bytes) -> None:
         """Readers never see half a file: it gets its name once it is whole. Two threads may write the same bytes."""
         self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)

@@ -108,7 +108,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets"), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
-    service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(supervisor), api)
+    service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
@@ -123,6 +123,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
     ]
+    await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
         if settings.take_up in ("all", run_id):
             await supervisor.take_up(run_id)

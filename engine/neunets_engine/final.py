@@ -77,4 +77,5 @@ class FinalPlan:
             accumulate=best.accumulate,
             final_of=best.trial,
             incumbent=incumbent,
+            injected=best.injected,
         )

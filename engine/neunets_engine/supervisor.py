@@ -11,7 +11,7 @@ from typing import Final
 import jsonschema
 from google.protobuf import json_format
 
-from neunets.errors import InvalidRequest, NeunetsError, NotFound, PluginFault
+from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound, PluginFault
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -46,7 +46,7 @@ class Supervisor:
         self._plugins: dict[str, Plugin] = {}
         self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
         self._lines: dict[str, int] = {}
-        self._loggers: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()
         self.host = PluginHost(self.rules)
 
     def plugin_names(self) -> list[str]:
@@ -62,7 +62,9 @@ class Supervisor:
             def relay(text: str) -> None:
                 self._relay(name, text)
 
-            self._plugins[name] = Plugin(manifest, self.host, folder, self._endpoint, relay)
+            plugin = Plugin(manifest, self.host, folder, self._endpoint, relay)
+            plugin.is_draining = self._resources.store.synthesizers.is_draining(name)
+            self._plugins[name] = plugin
         return self._plugins[name]
 
     def pids(self) -> list[int]:
@@ -82,6 +84,9 @@ class Supervisor:
             raise InvalidRequest(field, error.message) from error
         setting = Setting(spec, dataset)
         setting.check(self._resources.slots)
+        if plugin.is_draining:
+            text = f"{spec.synthesizer} is draining: `neunets synthesizers drain {spec.synthesizer} --resume`"
+            raise IllegalTransition(f"{text}, or choose another", state="DRAINING")
         await plugin.channel()
         self._check_settings(spec, plugin)
         session = PluginSession(plugin, setting.opening("check", self._epoch, self._resources.slots), lambda after: [])
@@ -97,7 +102,15 @@ class Supervisor:
         self._resources.clock.start(run_id, interrupted)
         task = asyncio.create_task(self._drive(run_id, synthesis), name=run_id)
         self._runs[run_id] = (synthesis, task)
-        task.add_done_callback(lambda _: self._runs.pop(run_id, None))
+        task.add_done_callback(lambda _: self._forget(run_id, synthesis))
+
+    def _forget(self, run_id: str, synthesis: Synthesis) -> None:
+        self._runs.pop(run_id, None)
+        name = synthesis.synthesizer
+        if (plugin := self._plugins.get(name)) is not None and plugin.is_draining:
+            task = asyncio.create_task(self._end_drained(name))
+            self._chores.add(task)
+            task.add_done_callback(self._chores.discard)
 
     async def take_up(self, run_id: str) -> None:
         """Go on with a run that an engine before this one left; without its synthesizer it is PAUSED."""
@@ -129,6 +142,66 @@ class Supervisor:
         plugin.pardon()
         self.start(run_id, interrupted=False)
         return record
+
+    async def update_budget(self, request: service_pb2.UpdateBudgetRequest, run_id: str) -> store_pb2.RunRecord:
+        """Raises: InvalidRequest, IllegalTransition, Outdated."""
+        await self._settle(run_id)
+        store, slots = self._resources.store, self._resources.slots
+        if not request.HasField("wall_s") and not request.HasField("trials"):
+            raise InvalidRequest("wall_s", "say what changes: wall_s, trials, or both")
+        spec = service_pb2.RunSpec()
+        spec.CopyFrom(store.run(run_id).run.spec)
+        if request.HasField("wall_s"):
+            spec.wall_s = request.wall_s
+        if request.HasField("trials"):
+            spec.trials = request.trials
+        setting = Setting(spec, store.dataset(spec.dataset))
+        setting.check(slots)
+        record = await store.update_budget(run_id, request.etag, spec, setting.plan(slots).message(0.0, 0, None))
+        if run_id in self._runs:
+            self._runs[run_id][0].amend()
+        return record
+
+    async def inject(self, request: service_pb2.InjectCandidateRequest, run_id: str) -> tuple[str, str]:
+        """(candidate, trial) of a user's own network. Raises: InvalidRequest, IllegalTransition."""
+        if not request.request_id:
+            raise InvalidRequest("request_id", "a UUID is needed, so that a repeated call injects once")
+        await self._settle(run_id)
+        record = self._resources.store.run(run_id)
+        candidate = synthesizer_pb2.Candidate(recipe=request.recipe, rationale=request.rationale or "a user's own")
+        if request.HasField("graph"):
+            candidate.graph.CopyFrom(request.graph)
+            if not candidate.graph.HasField("input"):
+                candidate.graph.input.CopyFrom(self._resources.store.dataset(record.run.spec.dataset).input)
+        if run_id not in self._runs:
+            state = State(record.run.state).name
+            hint = "resume it first" if record.run.state == State.PAUSED.value else "start another run"
+            raise IllegalTransition(f"{record.run.name} is {state}: {hint}", state=state)
+        trial = await self._runs[run_id][0].inject(candidate, request.request_id)
+        return self._resources.store.trial(run_id, trial).candidate, trial
+
+    async def delete_run(self, run_id: str, etag: str) -> None:
+        """Raises: IllegalTransition, Outdated."""
+        await self._settle(run_id)
+        await self._resources.store.delete_run(run_id, etag)
+        if not self._runs:  # else one may keep again, at this moment, what is to go: the next start sweeps
+            await self._resources.store.sweep(self._resources.artifacts.remove)
+
+    async def drain(self, name: str, is_draining: bool) -> Plugin:
+        """Give no new runs to a synthesizer, and end its process once it has none; or give it runs again."""
+        plugin = self.plugin(name)
+        await self._resources.store.synthesizers.set_draining(name, is_draining)
+        plugin.is_draining = is_draining
+        await self._end_drained(name)
+        return plugin
+
+    def open_runs(self, name: str) -> int:
+        return sum(self._resources.store.run(run_id).run.spec.synthesizer == name for run_id in self._runs)
+
+    async def _end_drained(self, name: str) -> None:
+        plugin = self._plugins.get(name)
+        if plugin is not None and plugin.is_draining and not self.open_runs(name):
+            await plugin.stop()
 
     async def _settle(self, run_id: str) -> None:
         """Wait for the task of a run that it has left already: nobody else may drive the run before."""
@@ -201,5 +274,5 @@ class Supervisor:
             self._lines[run_id] = self._lines.get(run_id, 0) + 1
             if self._lines[run_id] <= LINES_A_RUN:
                 task = asyncio.create_task(self._resources.store.log(run_id, "plugin", "info", text[:1024]))
-                self._loggers.add(task)
-                task.add_done_callback(self._loggers.discard)
+                self._chores.add(task)
+                task.add_done_callback(self._chores.discard)

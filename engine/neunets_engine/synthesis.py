@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
+from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotReady, PluginFault, StaleEpoch
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -67,6 +67,8 @@ class Synthesis:
         self._plugin = plugin
         self._resources = resources
         self._ended = asyncio.Event()
+        # Candidates and trials are numbered in the order of their writes.
+        self._numbering = asyncio.Lock()
 
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
@@ -89,9 +91,44 @@ class Synthesis:
                 await self._session.close(State(store.run(self._id).run.state).name)
             await self._resources.clock.stop(self._id)
 
+    @property
+    def synthesizer(self) -> str:
+        return self._plugin.manifest.name
+
     def wake(self) -> None:
         """Something changed that the run has to look at: it was asked to stop."""
         self._ended.set()
+
+    def amend(self) -> None:
+        """The run's specification has changed."""
+        self._setting = Setting.of(self._resources.store, self._id)
+        self._plan = self._setting.plan(self._resources.slots)
+        self._pace = Pace(self._id, self._setting, self._plan, self._resources.store, self._resources.clock)
+        self.wake()
+
+    async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str) -> str:
+        """Let a user's own network in; returns its trial, of an earlier request with the same id too.
+
+        Raises: InvalidRequest for a candidate that is rejected; IllegalTransition once the search is over.
+        """
+        store = self._resources.store
+        async with self._numbering:
+            before = store.injected(self._id, candidate, request_id)
+            if before:
+                return before
+            record = self._record()
+            if self._plan.trials is not None and record.trials >= self._plan.trials:
+                text = f"its budget of {self._plan.trials} trials is used: give {record.run.name} more, then inject"
+                raise IllegalTransition(text, state=self._state().name)
+            answer = admit(candidate, self._setting.rules(), store.hashes(self._id))
+            if not isinstance(answer, Admitted):
+                raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
+            name = f"c{record.proposed + 1:06d}"
+            trial = self._trial(f"t{record.trials + 1:06d}", name, candidate, answer)
+            trial.injected = True
+            await store.inject(trial, candidate, answer.digest, request_id)
+            await self._resources.scheduler.add(self._id, trial.trial)
+        return trial.trial
 
     # Search
 
@@ -119,8 +156,7 @@ class Synthesis:
         verb = "keep" if probed.keeps_class else "change"
         text = f"mirrored images {verb} their class: validation accuracy {probed.plain:.3f}, {probed.mirrored:.3f} with"
         await store.log(self._id, "engine", "info", f"{text} mirrors in training, of a small network")
-        self._setting = Setting.of(store, self._id)
-        self._pace = Pace(self._id, self._setting, self._plan, store, self._resources.clock)
+        self.amend()
         self._session.amend(self._setting.problem())
 
     async def _search(self) -> None:
@@ -173,6 +209,10 @@ class Synthesis:
                     return
 
     async def _admit(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
+        async with self._numbering:
+            await self._admit_numbered(request_id, candidates)
+
+    async def _admit_numbered(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
         """Check each candidate, and keep the answer before anything is trained."""
         store, record = self._resources.store, self._record()
         known, rules = store.hashes(self._id), self._setting.rules()
@@ -255,7 +295,7 @@ class Synthesis:
             await self._resources.store.record_verdict(self._id, answer)
             if answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET):
                 return True
-        return self._wanted() == 0 and self._resources.scheduler.open_trials(self._id) == 0
+        return self._wanted() <= 0 and self._resources.scheduler.open_trials(self._id) == 0
 
     async def _drain(self) -> None:
         """Let what is training come to its end; until then nothing else uses the cores."""

@@ -87,7 +87,7 @@ async def test_runs_are_listed_newest_first_in_pages(store: Store) -> None:
     for number in range(5):
         await store.create_run(a_run(f"runs/r{number}"), "")
     assert [run.name for run in store.runs(2)] == ["runs/r4", "runs/r3"]
-    assert [run.name for run in store.runs(9, before="r3")] == ["runs/r2", "runs/r1", "runs/r0"]
+    assert [run.name for run in store.runs(9, last="r3")] == ["runs/r2", "runs/r1", "runs/r0"]
 
 
 async def test_a_pause_goes_back_to_where_it_was(store: Store) -> None:

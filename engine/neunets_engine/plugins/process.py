@@ -43,6 +43,7 @@ class PluginState(Enum):
     INSTALLED = "INSTALLED"
     READY = "READY"
     SUSPECT = "SUSPECT"
+    DRAINING = "DRAINING"
     QUARANTINED = "QUARANTINED"
 
 
@@ -68,6 +69,7 @@ class Plugin:
         self._faults: list[float] = []
         self._delay_s = 0.0
         self.calls_in_flight = 0
+        self.is_draining = False  # it is given no new runs
         self.last_lines: list[str] = []
 
     @property
@@ -81,7 +83,7 @@ class Plugin:
     async def channel(self) -> grpc.aio.Channel:
         """The channel to the running plugin, which is started where it is not.
 
-        Raises: PluginFault if the plugin is quarantined.
+        Raises: PluginFault if the plugin is quarantined, or a pinned file of its is another.
         """
         async with self._starting:
             while True:
@@ -90,6 +92,7 @@ class Plugin:
                 if self._channel is not None and self.pid() is not None:
                     return self._channel
                 await self._drop()
+                self.manifest.check_pins()
                 if self._delay_s:
                     await asyncio.sleep(self._delay_s * random.uniform(0.5, 1.0))
                 self._delay_s = min(max(2 * self._delay_s, FIRST_DELAY_S), LONGEST_DELAY_S)
@@ -133,6 +136,8 @@ class Plugin:
     async def stop(self) -> None:
         async with self._starting:
             await self._drop()
+            if self.state is not PluginState.QUARANTINED:
+                self.state = PluginState.INSTALLED
 
     def _blame(self) -> str:
         last = self.last_lines[-1] if self.last_lines else "no output"
@@ -156,6 +161,7 @@ class Plugin:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             env=environment,
+            cwd=self.manifest.directory,
         )
         self._process = process
         self._tasks.append(asyncio.create_task(self._relay(process)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,9 +15,10 @@ from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.store.v1 import store_pb2
 from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
 from neunets_engine.export import Format
+from neunets_engine.service.compare import compare
+from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
 from neunets_engine.service.names import model_name, run_id_of, trial_of
-from neunets_engine.service.runs import page_bounds, page_token
-from neunets_engine.store import Store
+from neunets_engine.store import DEFAULT_METRIC, Store
 from neunets_engine.variants import FORMATS, Variants, variant_to_proto
 
 __all__ = ["ModelsService"]
@@ -25,6 +26,14 @@ __all__ = ["ModelsService"]
 Context = grpc.aio.ServicerContext[Any, Any]
 # Half a point, as the contract says.
 MAX_ACCURACY_DROP: Final = 0.005
+# Models of one comparison.
+FEWEST, MOST = 2, 16
+ORDERS: Final = ("trial", "trial desc", "metric desc")
+FIELDS: Final[Mapping[str, Callable[[store_pb2.TrialRecord], str]]] = {
+    "state": lambda trial: service_pb2.TrialState.Name(trial.state).removeprefix("TRIAL_STATE_"),
+    "final": lambda trial: str(bool(trial.final_of)),
+    "injected": lambda trial: str(trial.injected),
+}
 
 
 class ModelsService(service_pb2_grpc.ModelsServicer):
@@ -34,10 +43,15 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         self._variants = Variants(store, artifacts, datasets)
 
     async def List(self, request: service_pb2.ListModelsRequest, context: Context) -> service_pb2.ListModelsResponse:
-        count, after = page_bounds(request.page_size, request.page_token)
-        trials = [trial for trial in self._store.trials(run_id_of(request.parent)) if trial.trial > after]
-        more = page_token(trials[count - 1].trial) if len(trials) > count else ""
-        return service_pb2.ListModelsResponse(models=map(_model, trials[:count]), next_page_token=more)
+        page = Page.of(request.page_size, request.page_token, request.filter, request.order_by)
+        order = one_of("order_by", request.order_by, ORDERS)
+        matches, run_id = parse_filter(request.filter, FIELDS), run_id_of(request.parent)
+        trials = _ordered(filter(matches, self._store.trials(run_id)), order, self._metric(run_id))
+        # A trial that has moved in the order meanwhile is told where it is now.
+        begin = next((place for place, trial in enumerate(trials, 1) if trial.trial == page.last), 0)
+        shown = trials[begin : begin + page.count]
+        more = page.next(shown[-1].trial) if begin + page.count < len(trials) else ""
+        return service_pb2.ListModelsResponse(models=map(_model, shown), next_page_token=more)
 
     async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:
         return _model(self._store.trial(*trial_of(request.name)))
@@ -48,6 +62,33 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         run_id, trial = trial_of(request.name)
         self._store.trial(run_id, trial)
         return service_pb2.ModelMetricsResponse(measured=self._store.metrics(run_id, trial))
+
+    async def WatchMetrics(
+        self, request: service_pb2.WatchMetricsRequest, context: Context
+    ) -> AsyncIterator[service_pb2.WatchMetricsResponse]:
+        run_id, trial = trial_of(request.name)
+        count = request.after
+        if count > len(self._store.metrics(run_id, trial)):
+            raise InvalidRequest("after", f"{count} is more than there are measurements")
+        while True:
+            changed = self._store.changes(run_id)
+            has_ended = self._store.trial(run_id, trial).state == service_pb2.TRIAL_STATE_ENDED
+            for measured in self._store.metrics(run_id, trial)[count:]:
+                count += 1
+                yield service_pb2.WatchMetricsResponse(measured=measured, count=count)
+            if has_ended:
+                return
+            try:
+                await asyncio.wait_for(changed.wait(), HEARTBEAT_S)
+            except TimeoutError:
+                yield service_pb2.WatchMetricsResponse(count=count)
+
+    async def Compare(
+        self, request: service_pb2.CompareModelsRequest, context: Context
+    ) -> service_pb2.CompareModelsResponse:
+        if not FEWEST <= len(request.names) <= MOST:
+            raise InvalidRequest("names", f"{len(request.names)} models: {FEWEST} to {MOST} can be compared")
+        return compare([_model(self._store.trial(*trial_of(name))) for name in request.names])
 
     async def Export(
         self, request: service_pb2.ExportModelRequest, context: Context
@@ -71,6 +112,9 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         for start in range(0, len(data), CHUNK_BYTES):
             yield service_pb2.DownloadResponse(data=data[start : start + CHUNK_BYTES])
 
+    def _metric(self, run_id: str) -> str:
+        return self._store.run(run_id).run.spec.metric or DEFAULT_METRIC
+
     def _exported(self, name: str) -> store_pb2.TrialRecord:
         trial = self._store.trial(*trial_of(name))
         if not trial.artifacts:
@@ -78,6 +122,18 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
             hint = f"the run's exported model is {best}" if best else "the run has not come to its export yet"
             raise IllegalTransition(f"{name} is not exported: {hint}", state="NOT_EXPORTED")
         return trial
+
+
+def _ordered(trials: Iterable[store_pb2.TrialRecord], order: str, metric: str) -> list[store_pb2.TrialRecord]:
+    """`trials` come in the order of their numbers."""
+    if order == "metric desc":
+        return sorted(trials, key=lambda trial: _descending(trial.result.metrics.get(metric, math.nan)))
+    return list(trials) if order == "trial" else list(trials)[::-1]
+
+
+def _descending(value: float) -> float:
+    """A key by which larger values come first, and what is no number last."""
+    return math.inf if math.isnan(value) else -value
 
 
 def _formats(request: service_pb2.ExportModelRequest) -> Sequence[Format]:
@@ -109,6 +165,7 @@ def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
         artifacts=trial.artifacts,
         figures=trial.figures,
         variants=trial.variants,
+        injected=trial.injected,
     )
     if trial.HasField("result"):
         model.result.CopyFrom(trial.result)

@@ -1,12 +1,11 @@
-"""`service.v1.Runs`: create, look, watch, stop, resume."""
+"""`service.v1.Runs`: create, look, watch, change, stop, resume, delete."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import datetime
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -14,32 +13,22 @@ import grpc
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.lifecycle import FINAL, State
-from neunets_engine.service.names import run_id_of
+from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
+from neunets_engine.service.names import model_name, run_id_of
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 
-__all__ = ["RunsService", "page_bounds", "page_token"]
+__all__ = ["RunsService"]
 
-HEARTBEAT_S: Final = 15.0
-LARGEST_PAGE: Final = 1000
-USUAL_PAGE: Final = 50
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-def page_bounds(page_size: int, page_token: str) -> tuple[int, str]:
-    """(count, last item of the page before) of a List request. Raises: InvalidRequest."""
-    if page_size > LARGEST_PAGE:
-        raise InvalidRequest("page_size", f"{page_size}: at most {LARGEST_PAGE}")
-    try:
-        after = base64.urlsafe_b64decode(page_token.encode()).decode()
-    except ValueError:
-        raise InvalidRequest("page_token", "it is not one that List has returned") from None
-    return page_size or USUAL_PAGE, after
-
-
-def page_token(last: str) -> str:
-    """Opaque to clients."""
-    return base64.urlsafe_b64encode(last.encode()).decode()
+ORDERS: Final = ("create_time desc", "create_time")
+FIELDS: Final[Mapping[str, Callable[[service_pb2.Run], str]]] = {
+    "state": lambda run: State(run.state).name,
+    "synthesizer": lambda run: run.spec.synthesizer,
+    "dataset": lambda run: run.spec.dataset,
+}
 
 
 class RunsService(service_pb2_grpc.RunsServicer):
@@ -58,7 +47,9 @@ class RunsService(service_pb2_grpc.RunsServicer):
             return run
         now = datetime.datetime.now(datetime.UTC)
         run.name = f"runs/{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        created = await self._store.create_run(run, request.request_id)
+        description = self._supervisor.plugin(spec.synthesizer).description
+        capabilities = description.capabilities if description is not None else ()
+        created = await self._store.create_run(run, request.request_id, capabilities)
         if created.name == run.name:  # not one that the same request made before
             self._supervisor.start(run_id_of(created.name), interrupted=False)
         return created
@@ -67,10 +58,12 @@ class RunsService(service_pb2_grpc.RunsServicer):
         return self._store.run(run_id_of(request.name)).run
 
     async def List(self, request: service_pb2.ListRunsRequest, context: Context) -> service_pb2.ListRunsResponse:
-        count, before = page_bounds(request.page_size, request.page_token)
-        runs = self._store.runs(count + 1, before)
-        more = page_token(run_id_of(runs[count - 1].name)) if len(runs) > count else ""
-        return service_pb2.ListRunsResponse(runs=runs[:count], next_page_token=more)
+        page = Page.of(request.page_size, request.page_token, request.filter, request.order_by)
+        order = one_of("order_by", request.order_by, ORDERS)
+        matches = parse_filter(request.filter, FIELDS)
+        runs = self._store.runs(page.count + 1, page.last, matches, oldest_first=order == "create_time")
+        more = page.next(run_id_of(runs[page.count - 1].name)) if len(runs) > page.count else ""
+        return service_pb2.ListRunsResponse(runs=runs[: page.count], next_page_token=more)
 
     async def Watch(
         self, request: service_pb2.WatchRunRequest, context: Context
@@ -94,6 +87,21 @@ class RunsService(service_pb2_grpc.RunsServicer):
                 await asyncio.wait_for(changed.wait(), HEARTBEAT_S)
             except TimeoutError:
                 yield service_pb2.WatchRunResponse(run=run)
+
+    async def UpdateBudget(self, request: service_pb2.UpdateBudgetRequest, context: Context) -> service_pb2.Run:
+        record = await self._supervisor.update_budget(request, run_id_of(request.name))
+        return record.run
+
+    async def InjectCandidate(
+        self, request: service_pb2.InjectCandidateRequest, context: Context
+    ) -> service_pb2.InjectCandidateResponse:
+        run_id = run_id_of(request.name)
+        candidate, trial = await self._supervisor.inject(request, run_id)
+        return service_pb2.InjectCandidateResponse(candidate=candidate, model=model_name(run_id, trial))
+
+    async def Delete(self, request: service_pb2.DeleteRunRequest, context: Context) -> service_pb2.DeleteRunResponse:
+        await self._supervisor.delete_run(run_id_of(request.name), request.etag)
+        return service_pb2.DeleteRunResponse()
 
     async def Stop(self, request: service_pb2.StopRunRequest, context: Context) -> service_pb2.Run:
         if request.mode == service_pb2.StopRunRequest.MODE_UNSPECIFIED:

@@ -1,7 +1,8 @@
-"""`service.v1.Synthesizers`: which plugins there are, and how they are."""
+"""`service.v1.Synthesizers`: which plugins there are, how they are, and whether they keep to the contract."""
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -9,7 +10,8 @@ import grpc
 
 from neunets.errors import PluginFault
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.plugins import Plugin
+from neunets_engine.plugins import Plugin, PluginState, conform
+from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 
 __all__ = ["SynthesizersService"]
@@ -18,26 +20,49 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
-    def __init__(self, supervisor: Supervisor) -> None:
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
+        self._store = store
         self._supervisor = supervisor
 
     async def List(
         self, request: service_pb2.ListSynthesizersRequest, context: Context
     ) -> service_pb2.ListSynthesizersResponse:
-        infos = [_info(self._supervisor.plugin(name)) for name in self._supervisor.plugin_names()]
+        infos = [self._info(self._supervisor.plugin(name)) for name in self._supervisor.plugin_names()]
         return service_pb2.ListSynthesizersResponse(synthesizers=infos)
 
     async def Get(self, request: service_pb2.GetSynthesizerRequest, context: Context) -> service_pb2.SynthesizerInfo:
         plugin = self._supervisor.plugin(request.name)
-        with suppress(PluginFault):  # then its state is the answer
-            await plugin.channel()
-        return _info(plugin)
+        if not plugin.is_draining:
+            with suppress(PluginFault):  # then its state is the answer
+                await plugin.channel()
+        return self._info(plugin)
 
+    async def Check(
+        self, request: service_pb2.CheckSynthesizerRequest, context: Context
+    ) -> AsyncIterator[service_pb2.CheckSynthesizerResponse]:
+        manifest = self._supervisor.plugin(request.name).manifest
+        async for response in conform(manifest, request.level or "core"):
+            if response.HasField("result"):
+                await self._store.synthesizers.put_conformance(request.name, response.result)
+            yield response
 
-def _info(plugin: Plugin) -> service_pb2.SynthesizerInfo:
-    info = service_pb2.SynthesizerInfo(
-        name=plugin.manifest.name, state=plugin.state.value, command=plugin.manifest.command, faults=plugin.faults
-    )
-    if plugin.description is not None:
-        info.description.CopyFrom(plugin.description)
-    return info
+    async def Drain(
+        self, request: service_pb2.DrainSynthesizerRequest, context: Context
+    ) -> service_pb2.SynthesizerInfo:
+        return self._info(await self._supervisor.drain(request.name, not request.resume))
+
+    def _info(self, plugin: Plugin) -> service_pb2.SynthesizerInfo:
+        name = plugin.manifest.name
+        info = service_pb2.SynthesizerInfo(
+            name=name,
+            state=(PluginState.DRAINING if plugin.is_draining else plugin.state).value,
+            command=plugin.manifest.command,
+            faults=plugin.faults,
+            open_runs=self._supervisor.open_runs(name),
+        )
+        if plugin.description is not None:
+            info.description.CopyFrom(plugin.description)
+            found = self._store.synthesizers.conformance(name, plugin.description.version)
+            if found is not None:
+                info.conformance.CopyFrom(found)
+        return info

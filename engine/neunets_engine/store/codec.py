@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from neunets.errors import NotFound
+from neunets.errors import NotFound, Outdated
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -19,8 +20,10 @@ from neunets_engine.store.keys import numbered, scope_end, scoped
 __all__ = [
     "append",
     "append_search",
+    "check_etag",
     "get_run",
     "get_trial",
+    "hears_of",
     "move",
     "put_run",
     "put_trial",
@@ -45,9 +48,18 @@ def get_run(reader: Reader, run_id: str) -> store_pb2.RunRecord:
 
 
 def put_run(writer: Writer, record: store_pb2.RunRecord) -> None:
+    """The etag follows what a user decides on: specification and state, not the figures that grow by themselves."""
     run = record.run
-    run.etag = str(int(run.etag or "0") + 1)
+    decided = run.spec.SerializeToString(deterministic=True) + bytes([run.state])
+    run.etag = hashlib.sha256(decided).hexdigest()[:16]
     writer.put("runs", run.name.removeprefix("runs/").encode(), record.SerializeToString())
+
+
+def check_etag(record: store_pb2.RunRecord, etag: str) -> None:
+    """Raises: Outdated, unless `etag` is the run's or empty."""
+    if etag and etag != record.run.etag:
+        state = State(record.run.state).name
+        raise Outdated(f"{record.run.name} has changed since it was read: it is {state}; read it again", state=state)
 
 
 def get_trial(reader: Reader, run_id: str, trial: str) -> store_pb2.TrialRecord:
@@ -74,13 +86,24 @@ def append(writer: Writer, record: store_pb2.RunRecord, event: service_pb2.RunEv
     writer.put("events", numbered(_id(record), event.seq), event.SerializeToString())
 
 
-def append_search(writer: Writer, record: store_pb2.RunRecord, event: synthesizer_pb2.Event) -> None:
-    """Add an event that the plugin sees; `ledger` finds it by the plugin's own sequence number."""
-    record.search_seq += 1
-    event.seq = record.search_seq
+def append_search(
+    writer: Writer, record: store_pb2.RunRecord, event: synthesizer_pb2.Event, *, is_heard: bool = True
+) -> None:
+    """Add an event of the search; `ledger` finds it by the plugin's own sequence number.
+
+    Not `is_heard`: the plugin does not know that kind of event, and hears nothing of it; then its number is 0.
+    """
+    record.search_seq += is_heard
+    event.seq = record.search_seq if is_heard else 0
     event.time.FromNanoseconds(time.time_ns())
     append(writer, record, service_pb2.RunEvent(search=event))
-    writer.put("ledger", numbered(_id(record), event.seq), event.SerializeToString())
+    if is_heard:
+        writer.put("ledger", numbered(_id(record), event.seq), event.SerializeToString())
+
+
+def hears_of(record: store_pb2.RunRecord, trial: store_pb2.TrialRecord) -> bool:
+    """Whether the run's plugin hears of a trial: of a user's own network only if it knows what that is."""
+    return not trial.injected or synthesizer_pb2.CAPABILITY_INJECTED_CANDIDATES in record.capabilities
 
 
 def move(writer: Writer, record: store_pb2.RunRecord, target: State, reason: str = "") -> None:

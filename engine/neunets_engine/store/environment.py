@@ -19,7 +19,10 @@ from neunets_engine.disk import Reserve, disk_full, is_full
 __all__ = ["SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
 
 SCHEMA_VERSION: Final = 1
-TABLES: Final = ("meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets")
+TABLES: Final = (
+    "meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets", "synthesizers",
+    "condemned",
+)  # fmt: skip
 FIRST_MAP_BYTES: Final = 64 << 20
 # More jobs in one transaction do not make it faster: 100 puts cost about as much as one.
 MAX_GROUP: Final = 256

@@ -6,17 +6,21 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+
+from google.protobuf.message import Message
 
 from neunets.errors import IllegalTransition, NotFound, NotReady, RequestReused
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
-from neunets_engine.store import codec, trials
-from neunets_engine.store.environment import SCHEMA_VERSION, Environment, Writer
+from neunets_engine.store import codec, runs, trials
+from neunets_engine.store.environment import SCHEMA_VERSION, Environment, Reader, Writer
 from neunets_engine.store.keys import numbered, scope_end, scoped
+from neunets_engine.store.synthesizers import SynthesizerStore
 
 __all__ = ["Store"]
 
@@ -31,6 +35,7 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._env = Environment(folder)
         self._watchers: dict[str, asyncio.Event] = {}
+        self.synthesizers = SynthesizerStore(self._env)
 
     def close(self) -> None:
         self._env.close()
@@ -88,22 +93,23 @@ class Store:
 
     # Runs
 
-    async def create_run(self, run: service_pb2.Run, request_id: str) -> service_pb2.Run:
-        """Keep a new run, or return the one that this request made before.
+    async def create_run(
+        self,
+        run: service_pb2.Run,
+        request_id: str,
+        capabilities: Sequence[synthesizer_pb2.Capability.ValueType] = (),
+    ) -> service_pb2.Run:
+        """Keep a new run, or return the one that this request made before. `capabilities`: of its plugin.
 
-        Raises: RequestReused if the id came with another body within 24 h.
+        Raises: RequestReused if the id came with another body within 24 h; NotFound if its run was deleted.
         """
-        body = hashlib.sha256(run.spec.SerializeToString(deterministic=True)).hexdigest()
+        body = _digest(run.spec)
 
         def work(writer: Writer) -> service_pb2.Run:
-            known = writer.get("requests", request_id.encode()) if request_id else None
+            known = _answered(writer, request_id, body)
             if known is not None:
-                request = store_pb2.RequestRecord.FromString(known)
-                if time.time() - request.time < REQUEST_LIFE_S:
-                    if request.body_sha256 != body:
-                        raise RequestReused(f"request_id {request_id} was used for another run: take a new one")
-                    return codec.get_run(writer, request.run).run
-            record = store_pb2.RunRecord(run=run)
+                return codec.get_run(writer, known.run).run
+            record = store_pb2.RunRecord(run=run, capabilities=capabilities)
             record.run.state = State.VALIDATING.value
             codec.append(
                 writer,
@@ -123,14 +129,24 @@ class Store:
         with self._env.read() as reader:
             return codec.get_run(reader, run_id)
 
-    def runs(self, count: int, before: str = "") -> list[service_pb2.Run]:
-        """At most `count` runs older than `before` (empty: all), newest first."""
+    def runs(
+        self,
+        count: int,
+        last: str = "",
+        matches: Callable[[service_pb2.Run], bool] = lambda run: True,
+        oldest_first: bool = False,
+    ) -> list[service_pb2.Run]:
+        """At most `count` runs that match, newest first or oldest first, behind run `last` (empty: from the first)."""
         found: list[service_pb2.Run] = []
         with self._env.read() as reader:
-            for _, value in reader.scan_back("runs", before.encode() or None):
+            start = last.encode()
+            forth = reader.scan("runs", start + b"\0" if start else b"", b"\xff")
+            for _, value in forth if oldest_first else reader.scan_back("runs", start or None):
                 if len(found) == count:
                     break
-                found.append(store_pb2.RunRecord.FromString(value).run)
+                run = store_pb2.RunRecord.FromString(value).run
+                if matches(run):
+                    found.append(run)
         return found
 
     def unfinished(self) -> list[str]:
@@ -180,6 +196,52 @@ class Store:
             return record
 
         return await self._change(run_id, work)
+
+    async def update_budget(
+        self, run_id: str, etag: str, spec: service_pb2.RunSpec, budget: synthesizer_pb2.Budget
+    ) -> store_pb2.RunRecord:
+        """As `runs.update_budget`."""
+        return await self._change(run_id, lambda writer: runs.update_budget(writer, run_id, etag, spec, budget))
+
+    async def inject(
+        self, trial: store_pb2.TrialRecord, candidate: synthesizer_pb2.Candidate, digest: str, request_id: str
+    ) -> None:
+        """As `runs.inject`, noted under `request_id`."""
+        request = store_pb2.RequestRecord(body_sha256=_digest(candidate), run=trial.run, time=time.time())
+        request.trial = trial.trial
+        work = partial(runs.inject, trial=trial, candidate=candidate, digest=digest, request=(request_id, request))
+        await self._change(trial.run, work)
+
+    def injected(self, run_id: str, candidate: synthesizer_pb2.Candidate, request_id: str) -> str:
+        """The trial that this request has injected before; empty: none.
+
+        Raises: RequestReused if the id came with another body within 24 h.
+        """
+        with self._env.read() as reader:
+            known = _answered(reader, request_id, _digest(candidate))
+        if known is not None and known.run != run_id:
+            raise RequestReused(f"request_id {request_id} was used for runs/{known.run}: take a new one")
+        return known.trial if known is not None else ""
+
+    async def delete_run(self, run_id: str, etag: str) -> None:
+        """As `runs.delete`."""
+        await self._change(run_id, lambda writer: runs.delete(writer, run_id, etag))
+
+    async def sweep(self, remove: Callable[[str], None]) -> None:
+        """`remove` every artifact, by its SHA-256, that only deleted runs referred to."""
+        condemned = await self._env.write(runs.pardon)
+
+        def remove_all() -> None:
+            for digest in condemned:
+                remove(digest)
+
+        def forget(writer: Writer) -> None:
+            for digest in condemned:
+                writer.delete("condemned", digest.encode())
+
+        if condemned:
+            await asyncio.to_thread(remove_all)
+            await self._env.write(forget)
 
     async def tick(self, wall_s: Mapping[str, float], peak_bytes: int) -> None:
         """Keep the used wall seconds of running runs; they only grow."""
@@ -351,6 +413,21 @@ class Store:
     ) -> None:
         """As `trials.keep_variants`."""
         await self._change(run_id, lambda writer: trials.keep_variants(writer, run_id, trial, artifacts, variants))
+
+
+def _answered(reader: Reader, request_id: str, body_sha256: str) -> store_pb2.RequestRecord | None:
+    """What this request was answered within the last 24 h. Raises: RequestReused for another body."""
+    known = reader.get("requests", request_id.encode()) if request_id else None
+    request = store_pb2.RequestRecord.FromString(known or b"")
+    if known is None or time.time() - request.time >= REQUEST_LIFE_S:
+        return None
+    if request.body_sha256 != body_sha256:
+        raise RequestReused(f"request_id {request_id} was used with another body: take a new one")
+    return request
+
+
+def _digest(body: Message) -> str:
+    return hashlib.sha256(body.SerializeToString(deterministic=True)).hexdigest()
 
 
 def _run_id(run: service_pb2.Run) -> str:

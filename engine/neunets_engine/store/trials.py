@@ -47,7 +47,8 @@ def lease(
     codec.put_trial(writer, found)
     record.run.trials_running += 1
     started = synthesizer_pb2.TrialStarted(candidate=found.candidate, trial=trial, attempt=found.attempt, device=device)
-    codec.append_search(writer, record, synthesizer_pb2.Event(started=started))
+    heard = codec.hears_of(record, found)
+    codec.append_search(writer, record, synthesizer_pb2.Event(started=started), is_heard=heard)
     codec.put_run(writer, record)
     return found
 
@@ -76,7 +77,8 @@ def report(
         writer.put("metrics", key, measured.SerializeToString())
         if "valid_accuracy" in measured.metrics:
             record = codec.get_run(writer, run_id)
-            codec.append_search(writer, record, synthesizer_pb2.Event(measured=measured))
+            heard = codec.hears_of(record, trial)
+            codec.append_search(writer, record, synthesizer_pb2.Event(measured=measured), is_heard=heard)
             codec.put_run(writer, record)
     return True
 
@@ -102,7 +104,8 @@ def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthe
         found.result.CopyFrom(ended)
         _count(record, found)
     codec.put_trial(writer, found)
-    codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
+    heard = codec.hears_of(record, found)
+    codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended), is_heard=heard)
     codec.put_run(writer, record)
     return True
 
@@ -124,7 +127,8 @@ def cancel(writer: Writer, run_id: str, *states: service_pb2.TrialState.ValueTyp
         trial.state = service_pb2.TRIAL_STATE_ENDED
         trial.result.CopyFrom(ended)
         codec.put_trial(writer, trial)
-        codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended))
+        heard = codec.hears_of(record, trial)
+        codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended), is_heard=heard)
     codec.put_run(writer, record)
 
 

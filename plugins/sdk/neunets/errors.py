@@ -15,6 +15,7 @@ __all__ = [
     "NeunetsError",
     "NotFound",
     "NotReady",
+    "Outdated",
     "PluginFault",
     "PluginUnavailable",
     "RequestReused",
@@ -58,6 +59,10 @@ class NotFound(NeunetsError):
 
 class IllegalTransition(NeunetsError):
     """The state of the resource does not allow it; the state is in the message."""
+
+
+class Outdated(NeunetsError):
+    """The resource has changed since it was read: read it again, and decide again."""
 
 
 class RequestReused(NeunetsError):

@@ -825,7 +825,9 @@ class InjectCandidateRequest(google.protobuf.message.Message):
     rationale: builtins.str
     """One sentence for people."""
     @property
-    def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
+    def graph(self) -> neunets.graph.v1.graph_pb2.Graph:
+        """Without an input: it has the data set's, whose name its nodes use."""
+
     @property
     def recipe(self) -> neunets.synthesizer.v1.synthesizer_pb2.Recipe: ...
     def __init__(
@@ -1712,37 +1714,36 @@ class EnrollSynthesizerResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
-    class EnvironmentEntry(google.protobuf.message.Message):
+    class FilesEntry(google.protobuf.message.Message):
         DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
         KEY_FIELD_NUMBER: builtins.int
         VALUE_FIELD_NUMBER: builtins.int
         key: builtins.str
-        value: builtins.str
+        value: builtins.bytes
         def __init__(
             self,
             *,
             key: builtins.str = ...,
-            value: builtins.str = ...,
+            value: builtins.bytes = ...,
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
     TOKEN_FIELD_NUMBER: builtins.int
     EXPIRE_TIME_FIELD_NUMBER: builtins.int
     HOST_FIELD_NUMBER: builtins.int
-    HOST_CERTIFICATE_FIELD_NUMBER: builtins.int
-    ENVIRONMENT_FIELD_NUMBER: builtins.int
+    FILES_FIELD_NUMBER: builtins.int
     token: builtins.str
-    """Single use, from one endpoint."""
+    """Single use: the first who registers with it and the key below keeps the name."""
     host: builtins.str
     """gRPC target of the plugin host, for other hosts."""
-    host_certificate: builtins.bytes
-    """PEM of the host's certificate, which the plugin trusts alone."""
     @property
-    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def expire_time(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """Of the token; the certificate ends a day after its issue, and is renewed with the plugin's lease."""
+
     @property
-    def environment(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
-        """What to set in the environment of the synthesizer's process, by name."""
+    def files(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.bytes]:
+        """PEM, for a folder of the plugin: "ca.pem" (whom to trust, as a client and as a server), "cert.pem", "key.pem"."""
 
     def __init__(
         self,
@@ -1750,10 +1751,9 @@ class EnrollSynthesizerResponse(google.protobuf.message.Message):
         token: builtins.str = ...,
         expire_time: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         host: builtins.str = ...,
-        host_certificate: builtins.bytes = ...,
-        environment: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
+        files: collections.abc.Mapping[builtins.str, builtins.bytes] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["expire_time", b"expire_time"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["environment", b"environment", "expire_time", b"expire_time", "host", b"host", "host_certificate", b"host_certificate", "token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["expire_time", b"expire_time", "files", b"files", "host", b"host", "token", b"token"]) -> None: ...
 
 global___EnrollSynthesizerResponse = EnrollSynthesizerResponse

@@ -237,3 +237,39 @@ class RequestRecord(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["body_sha256", b"body_sha256", "run", b"run", "time", b"time", "trial", b"trial"]) -> None: ...
 
 global___RequestRecord = RequestRecord
+
+@typing.final
+class EnrolmentRecord(google.protobuf.message.Message):
+    """A synthesizer on another host."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    TOKEN_SHA256_FIELD_NUMBER: builtins.int
+    EXPIRES_FIELD_NUMBER: builtins.int
+    HOST_NAME_FIELD_NUMBER: builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: builtins.int
+    ENDPOINT_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    token_sha256: builtins.str
+    expires: builtins.float
+    """Seconds of the epoch."""
+    host_name: builtins.str
+    """The name in its certificate: no other has it."""
+    public_key: builtins.str
+    """PEM; certificates are renewed for this key alone."""
+    endpoint: builtins.str
+    """gRPC target; empty: it has not registered yet."""
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+        token_sha256: builtins.str = ...,
+        expires: builtins.float = ...,
+        host_name: builtins.str = ...,
+        public_key: builtins.str = ...,
+        endpoint: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "expires", b"expires", "host_name", b"host_name", "name", b"name", "public_key", b"public_key", "token_sha256", b"token_sha256"]) -> None: ...
+
+global___EnrolmentRecord = EnrolmentRecord

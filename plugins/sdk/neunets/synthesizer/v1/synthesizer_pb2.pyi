@@ -1484,12 +1484,9 @@ class RegisterRequest(google.protobuf.message.Message):
     ENDPOINT_FIELD_NUMBER: builtins.int
     PROTOCOL_MAJORS_FIELD_NUMBER: builtins.int
     SELF_FIELD_NUMBER: builtins.int
-    CERTIFICATE_FIELD_NUMBER: builtins.int
     token: builtins.str
     endpoint: builtins.str
-    """A gRPC target: "unix:/path/to/socket"."""
-    certificate: builtins.bytes
-    """PEM (P-256) of the server at `endpoint`, where that is on another host: the engine trusts this one alone."""
+    """A gRPC target: "unix:/path/to/socket", of a plugin on another host "host:port"."""
     @property
     def protocol_majors(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]: ...
     @property
@@ -1501,10 +1498,9 @@ class RegisterRequest(google.protobuf.message.Message):
         endpoint: builtins.str = ...,
         protocol_majors: collections.abc.Iterable[builtins.int] | None = ...,
         self: global___DescribeResponse | None = ...,
-        certificate: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["self", b"self"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["endpoint", b"endpoint", "protocol_majors", b"protocol_majors", "self", b"self", "token", b"token"]) -> None: ...
 
 global___RegisterRequest = RegisterRequest
 
@@ -1515,12 +1511,9 @@ class RegisterResponse(google.protobuf.message.Message):
     PLUGIN_FIELD_NUMBER: builtins.int
     PROTOCOL_MAJOR_FIELD_NUMBER: builtins.int
     LEASE_FIELD_NUMBER: builtins.int
-    ENGINE_CERTIFICATE_FIELD_NUMBER: builtins.int
     plugin: builtins.str
     protocol_major: builtins.int
     """The highest major that both speak."""
-    engine_certificate: builtins.bytes
-    """PEM of the engine as a client: a plugin on another host lets in nobody else."""
     @property
     def lease(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -1529,10 +1522,9 @@ class RegisterResponse(google.protobuf.message.Message):
         plugin: builtins.str = ...,
         protocol_major: builtins.int = ...,
         lease: google.protobuf.duration_pb2.Duration | None = ...,
-        engine_certificate: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["engine_certificate", b"engine_certificate", "lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["lease", b"lease", "plugin", b"plugin", "protocol_major", b"protocol_major"]) -> None: ...
 
 global___RegisterResponse = RegisterResponse
 
@@ -1543,21 +1535,17 @@ class RenewRequest(google.protobuf.message.Message):
     PLUGIN_FIELD_NUMBER: builtins.int
     DRAINING_FIELD_NUMBER: builtins.int
     OPEN_RUNS_FIELD_NUMBER: builtins.int
-    CERTIFICATE_FIELD_NUMBER: builtins.int
     plugin: builtins.str
     draining: builtins.bool
     open_runs: builtins.int
-    certificate: builtins.bytes
-    """The next one, in place of that of Register: new calls of the engine expect it."""
     def __init__(
         self,
         *,
         plugin: builtins.str = ...,
         draining: builtins.bool = ...,
         open_runs: builtins.int = ...,
-        certificate: builtins.bytes = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["draining", b"draining", "open_runs", b"open_runs", "plugin", b"plugin"]) -> None: ...
 
 global___RenewRequest = RenewRequest
 
@@ -1567,7 +1555,10 @@ class RenewResponse(google.protobuf.message.Message):
 
     LEASE_FIELD_NUMBER: builtins.int
     PLEASE_DRAIN_FIELD_NUMBER: builtins.int
+    CERTIFICATE_FIELD_NUMBER: builtins.int
     please_drain: builtins.bool
+    certificate: builtins.bytes
+    """PEM: in place of the plugin's certificate, for the same key, before that one ends. Empty: it is still good."""
     @property
     def lease(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -1575,9 +1566,10 @@ class RenewResponse(google.protobuf.message.Message):
         *,
         lease: google.protobuf.duration_pb2.Duration | None = ...,
         please_drain: builtins.bool = ...,
+        certificate: builtins.bytes = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["lease", b"lease"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["lease", b"lease", "please_drain", b"please_drain"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["certificate", b"certificate", "lease", b"lease", "please_drain", b"please_drain"]) -> None: ...
 
 global___RenewResponse = RenewResponse
 

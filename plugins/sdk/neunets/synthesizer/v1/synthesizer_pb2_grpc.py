@@ -443,6 +443,9 @@ class PluginHostServicer(object):
     def Register(self, request, context):
         """A launched plugin calls this once with its launch token (single use, 60 s). The same token from the same
         endpoint gives the same plugin id; never through stdout, which is a plain log.
+        A plugin on another host calls it with an enrolment token, over TLS with the certificate that came with the token,
+        and again, with both, whenever the engine does not know it (Renew answers NOT_FOUND: the engine was restarted).
+        From then on the token is good with that certificate's key alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -238,6 +238,9 @@ class PluginHostStub:
     ]
     """A launched plugin calls this once with its launch token (single use, 60 s). The same token from the same
     endpoint gives the same plugin id; never through stdout, which is a plain log.
+    A plugin on another host calls it with an enrolment token, over TLS with the certificate that came with the token,
+    and again, with both, whenever the engine does not know it (Renew answers NOT_FOUND: the engine was restarted).
+    From then on the token is good with that certificate's key alone.
     """
 
     Renew: grpc.UnaryUnaryMultiCallable[
@@ -267,6 +270,9 @@ class PluginHostAsyncStub:
     ]
     """A launched plugin calls this once with its launch token (single use, 60 s). The same token from the same
     endpoint gives the same plugin id; never through stdout, which is a plain log.
+    A plugin on another host calls it with an enrolment token, over TLS with the certificate that came with the token,
+    and again, with both, whenever the engine does not know it (Renew answers NOT_FOUND: the engine was restarted).
+    From then on the token is good with that certificate's key alone.
     """
 
     Renew: grpc.aio.UnaryUnaryMultiCallable[
@@ -298,6 +304,9 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.RegisterResponse]]:
         """A launched plugin calls this once with its launch token (single use, 60 s). The same token from the same
         endpoint gives the same plugin id; never through stdout, which is a plain log.
+        A plugin on another host calls it with an enrolment token, over TLS with the certificate that came with the token,
+        and again, with both, whenever the engine does not know it (Renew answers NOT_FOUND: the engine was restarted).
+        From then on the token is good with that certificate's key alone.
         """
 
     @abc.abstractmethod
