@@ -8,12 +8,17 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 from synthesizers import BEHAVIOURS
 
+# On a machine that does much else.
+START_DEADLINE_S = 60.0
 __all__ = ["History", "engine", "follow"]
 
 
@@ -29,6 +34,9 @@ def engine(home: Path, *options: str) -> Iterator[Connection]:
     with (home / "engine.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
+            with grpc.insecure_channel(target) as channel:
+                request = health_pb2.HealthCheckRequest()
+                health_pb2_grpc.HealthStub(channel).Check(request, timeout=START_DEADLINE_S, wait_for_ready=True)
             with Connection(target, home) as connection:
                 yield connection
         finally:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError
-from neunets_engine.engine import EngineSettings, serve
+from neunets_engine.engine import EngineSettings, Remote, serve
 from neunets_engine.executor import local_devices
 from neunets_engine.plugins import parse_manifest
 
@@ -33,6 +33,9 @@ def main() -> int:
         help=f"a synthesizer beside the installed ones: its manifest (.toml), or NAME=COMMAND; {PLUGINS} adds "
         f"manifests, separated by '{os.pathsep}'",
     )  # fmt: skip
+    parser.add_argument("--plugin-listen", help="HOST:PORT for synthesizers of other hosts, over mutual TLS")
+    parser.add_argument("--plugin-host", help="HOST:PORT under which they reach it; by default --plugin-listen")
+    parser.add_argument("--certificate-life", type=float, default=86400.0, help="of their certificates, in seconds")
     parser.add_argument("--child-of", type=int, help="id of a process: when it ends, the engine ends in good order")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -42,13 +45,22 @@ def main() -> int:
         plugins = [parse_manifest(text) for text in [*listed, *arguments.plugin]]
     except InvalidRequest as error:
         parser.error(error.message)
-    settings = EngineSettings(arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins)
+    settings = EngineSettings(
+        arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins, remote=_remote(arguments)
+    )
     try:
         asyncio.run(_run(settings, arguments.child_of))
     except NeunetsError as error:
         print(error.message, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 3
     return 0
+
+
+def _remote(arguments: argparse.Namespace) -> Remote | None:
+    if arguments.plugin_listen is None:
+        return None
+    host = arguments.plugin_host or arguments.plugin_listen
+    return Remote(arguments.plugin_listen, host, arguments.certificate_life)
 
 
 async def _run(settings: EngineSettings, parent: int | None) -> None:

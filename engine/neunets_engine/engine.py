@@ -31,7 +31,7 @@ from neunets_engine.clock import RunClock
 from neunets_engine.disk import DiskFull, keeping
 from neunets_engine.executor import LocalExecutor
 from neunets_engine.leases import Patience
-from neunets_engine.plugins import Manifest, installed
+from neunets_engine.plugins import Authority, Enrolments, Manifest, RemotePluginHost, installed
 from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
@@ -43,7 +43,7 @@ from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
 
-__all__ = ["EngineSettings", "serve"]
+__all__ = ["EngineSettings", "Remote", "serve"]
 
 LOG: Final = logging.getLogger(__name__)
 EXPIRE_EVERY_S: Final = 1.0
@@ -52,11 +52,20 @@ SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.
 
 
 @dataclass(frozen=True, slots=True)
+class Remote:
+    """For synthesizers of other hosts. `listen`: where the plugin host is for them; `host`: as they call it."""
+
+    listen: str
+    host: str
+    certificate_life_s: float = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot.
 
     `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones;
-    `memory_bytes`: that all workers may use together.
+    `memory_bytes`: that all workers may use together; `remote`: None: synthesizers are children of the engine.
     """
 
     home: Path
@@ -66,6 +75,7 @@ class EngineSettings:
     plugins: Sequence[Manifest] = ()
     patience: Patience = field(default_factory=Patience)
     memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
+    remote: Remote | None = None
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
@@ -96,13 +106,25 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
-    supervisor = Supervisor(resources, manifests, home / "plugins", endpoint, epoch)
+    authority, remote = Authority(home / "tls"), settings.remote
+    credentials = authority.engine([remote.host.rpartition(":")[0].strip("[]")] if remote is not None else [])
+    life_s = remote.certificate_life_s if remote is not None else 0.0
+    enrolments = Enrolments(
+        store.synthesizers, authority, credentials, remote.host if remote is not None else None, life_s
+    )
+    supervisor = Supervisor(resources, manifests, enrolments, home / "plugins", endpoint, epoch)
 
     host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)
     trainer = TrainerService(store, scheduler, artifacts, home / "datasets", probes)
     worker_pb2_grpc.add_TrainerServicer_to_server(trainer, host)
     _bind(host, endpoint)
+
+    far = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    synthesizer_pb2_grpc.add_PluginHostServicer_to_server(RemotePluginHost(enrolments, supervisor.host), far)
+    if remote is not None:
+        pair = [(credentials.key, credentials.certificate)]
+        _bind(far, remote.listen, grpc.ssl_server_credentials(pair, authority.certificate, require_client_auth=True))
 
     api = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
@@ -118,6 +140,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         return [os.getpid(), *executor.pids(), *supervisor.pids()]
 
     await host.start()
+    await far.start()
     executor.start()
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
@@ -141,6 +164,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         await asyncio.gather(*background, return_exceptions=True)
         await executor.stop()
         await api.stop(GRACE_S)
+        await far.stop(0)
         await host.stop(0)
 
 
@@ -172,13 +196,13 @@ def _check_loopback(address: str) -> None:
         raise InvalidRequest("--listen", f"{address!r} is open to other machines, without encryption: {fix}")
 
 
-def _bind(server: grpc.aio.Server, address: str) -> None:
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> None:
     """Raises: NotReady where the address cannot be had."""
     if address.startswith("unix:"):
         with contextlib.suppress(FileNotFoundError):
             Path(address.removeprefix("unix:")).unlink()
     try:
-        bound = server.add_insecure_port(address)
+        bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise NotReady(f"cannot listen on {address}: {error}") from error
     if not bound and not address.startswith("unix:"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +19,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.admission import Rules
 from neunets_engine.disk import DiskFull
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
-from neunets_engine.plugins import Manifest, Plugin, PluginHost, PluginSession
+from neunets_engine.plugins import ChildProcess, Enrolments, Link, Manifest, Plugin, PluginHost, PluginSession
 from neunets_engine.setting import Setting
 from neunets_engine.synthesis import Resources, Synthesis
 
@@ -35,9 +36,16 @@ class Supervisor:
     """Owns the tasks of the runs and the processes of the plugins."""
 
     def __init__(
-        self, resources: Resources, manifests: dict[str, Manifest], folder: Path, endpoint: str, epoch: int
+        self,
+        resources: Resources,
+        manifests: Mapping[str, Manifest],
+        enrolments: Enrolments,
+        folder: Path,
+        endpoint: str,
+        epoch: int,
     ) -> None:
         """`folder`: for the plugins' sockets; `endpoint`: of the plugin host."""
+        self._enrolments = enrolments
         self._resources = resources
         self._manifests = manifests
         self._folder = folder
@@ -50,25 +58,37 @@ class Supervisor:
         self.host = PluginHost(self.rules)
 
     def plugin_names(self) -> list[str]:
-        return sorted(self._manifests)
+        return sorted({*self._manifests, *self._enrolments.names()})
+
+    def manifest(self, name: str) -> Manifest:
+        """Raises: NotFound; IllegalTransition where somebody else starts it."""
+        self.plugin(name)
+        if name not in self._manifests:
+            text = f"{name} runs on another host: run neunets-conform there"
+            raise IllegalTransition(text, state="REMOTE")
+        return self._manifests[name]
 
     def plugin(self, name: str) -> Plugin:
         """Raises: NotFound, which says what is installed."""
-        if name not in self._manifests:
+        if name not in self.plugin_names():
             raise NotFound(f"no synthesizer {name!r} is installed: there is {', '.join(self.plugin_names()) or 'none'}")
         if name not in self._plugins:
-            manifest, folder = self._manifests[name], self._folder / name
-
-            def relay(text: str) -> None:
-                self._relay(name, text)
-
-            plugin = Plugin(manifest, self.host, folder, self._endpoint, relay)
+            plugin = Plugin(name, self._link(name))
             plugin.is_draining = self._resources.store.synthesizers.is_draining(name)
             self._plugins[name] = plugin
         return self._plugins[name]
 
+    def _link(self, name: str) -> Link:
+        if name not in self._manifests:
+            return self._enrolments.link(name)
+
+        def relay(text: str) -> None:
+            self._relay(name, text)
+
+        return ChildProcess(self._manifests[name], self.host, self._folder / name, self._endpoint, relay)
+
     def pids(self) -> list[int]:
-        return [pid for plugin in self._plugins.values() if (pid := plugin.pid()) is not None]
+        return [pid for plugin in self._plugins.values() if (pid := plugin.link.pid()) is not None]
 
     def rules(self, run: str) -> Rules:
         """Of a run, by its id."""
@@ -194,6 +214,12 @@ class Supervisor:
         plugin.is_draining = is_draining
         await self._end_drained(name)
         return plugin
+
+    async def enrol(self, name: str, life_s: float | None) -> service_pb2.EnrollSynthesizerResponse:
+        """Raises: InvalidRequest, IllegalTransition."""
+        if name in self._manifests:
+            raise InvalidRequest("name", f"{name!r} is installed here: choose another name")
+        return await self._enrolments.enrol(name, life_s)
 
     def open_runs(self, name: str) -> int:
         return sum(self._resources.store.run(run_id).run.spec.synthesizer == name for run_id in self._runs)

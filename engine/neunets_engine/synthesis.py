@@ -93,7 +93,7 @@ class Synthesis:
 
     @property
     def synthesizer(self) -> str:
-        return self._plugin.manifest.name
+        return self._plugin.name
 
     def wake(self) -> None:
         """Something changed that the run has to look at: it was asked to stop."""

@@ -22,7 +22,8 @@ from neunets.errors import (
 )
 from neunets.graph.v1 import graph_pb2
 from neunets.status import rpc_error
-from neunets.synthesizer.serve import SERVICE, _listen
+from neunets.synthesizer.place import Launched
+from neunets.synthesizer.serve import SERVICE, listen
 from neunets.synthesizer.servicer import SynthesizerServicer
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
@@ -61,7 +62,8 @@ class Peer:
 @pytest.fixture
 def peer(tmp_path: Path) -> Iterator[Peer]:
     synthesizer = Scripted()
-    server, endpoint = _listen(SynthesizerServicer(synthesizer), tmp_path)
+    place = Launched({"NEUNETS_HOST": "unix:host", "NEUNETS_LAUNCH_TOKEN": "t", "NEUNETS_SOCKET_DIR": str(tmp_path)})
+    server, endpoint = listen(SynthesizerServicer(synthesizer), place)
     with grpc.insecure_channel(endpoint) as channel:
         yield Peer(synthesizer, channel)
     synthesizer.gate.set()

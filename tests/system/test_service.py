@@ -149,7 +149,8 @@ class TestInjection:
         # The plugin never declared that it understands such a thing, so it has heard of none of it.
         assert {event.seq for event in history.search if event.HasField("ended")} == {0}
         listed = api.models.List(
-            service_pb2.ListModelsRequest(parent=run.name, filter="injected = true"), timeout=DEADLINE_S
+            service_pb2.ListModelsRequest(parent=run.name, filter="injected = true AND final = false"),
+            timeout=DEADLINE_S,
         )
         assert [model.name for model in listed.models] == [first.model]
 

@@ -1,17 +1,25 @@
 """Plugins: which are installed, their processes, and the conversation with them."""
 
+from neunets_engine.plugins.authority import Authority
 from neunets_engine.plugins.catalog import Manifest, installed, parse_manifest, read_manifest
 from neunets_engine.plugins.conformance import conform
+from neunets_engine.plugins.enrolment import Enrolments, RemotePluginHost
 from neunets_engine.plugins.host import PluginHost
-from neunets_engine.plugins.process import Plugin, PluginState
+from neunets_engine.plugins.plugin import Link, Plugin, PluginState
+from neunets_engine.plugins.process import ChildProcess
 from neunets_engine.plugins.session import PluginSession
 
 __all__ = [
+    "Authority",
+    "ChildProcess",
+    "Enrolments",
+    "Link",
     "Manifest",
     "Plugin",
     "PluginHost",
     "PluginSession",
     "PluginState",
+    "RemotePluginHost",
     "conform",
     "installed",
     "parse_manifest",

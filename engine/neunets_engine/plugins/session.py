@@ -26,7 +26,7 @@ from neunets.errors import (
 )
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
-from neunets_engine.plugins.process import Plugin
+from neunets_engine.plugins.plugin import Plugin
 
 __all__ = ["PluginSession"]
 
@@ -116,7 +116,7 @@ class PluginSession:
         answer = await self._call(ask, self._propose_deadline_s())
         if answer.WhichOneof("outcome") is None:
             self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
-            raise PluginFault(f"{self._plugin.manifest.name} answered Propose with nothing: it must say what it wants")
+            raise PluginFault(f"{self._plugin.name} answered Propose with nothing: it must say what it wants")
         return answer
 
     async def assess(self, budget: synthesizer_pb2.Budget, running: list[str]) -> synthesizer_pb2.AssessResponse | None:
@@ -131,12 +131,12 @@ class PluginSession:
         try:
             return await self._call(ask, ASSESS_DEADLINE_S, is_optional=True)
         except (DeadlineExceeded, PluginFault) as error:
-            LOG.warning("no verdict from %s: %s", self._plugin.manifest.name, error.message)
+            LOG.warning("no verdict from %s: %s", self._plugin.name, error.message)
             return None
 
     async def close(self, reason: str) -> None:
         """Tell the plugin that the run is over; a plugin that is gone need not know."""
-        if self._incarnation != self._plugin.incarnation or self._plugin.pid() is None:
+        if self._incarnation != self._plugin.incarnation or not self._plugin.link.is_up():
             return
         request = synthesizer_pb2.CloseRequest(call=self._header(), reason=reason)
         try:

@@ -40,7 +40,7 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
     async def Check(
         self, request: service_pb2.CheckSynthesizerRequest, context: Context
     ) -> AsyncIterator[service_pb2.CheckSynthesizerResponse]:
-        manifest = self._supervisor.plugin(request.name).manifest
+        manifest = self._supervisor.manifest(request.name)
         async for response in conform(manifest, request.level or "core"):
             if response.HasField("result"):
                 await self._store.synthesizers.put_conformance(request.name, response.result)
@@ -51,12 +51,18 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
     ) -> service_pb2.SynthesizerInfo:
         return self._info(await self._supervisor.drain(request.name, not request.resume))
 
+    async def Enroll(
+        self, request: service_pb2.EnrollSynthesizerRequest, context: Context
+    ) -> service_pb2.EnrollSynthesizerResponse:
+        life_s = request.life_s if request.HasField("life_s") else None
+        return await self._supervisor.enrol(request.name, life_s)
+
     def _info(self, plugin: Plugin) -> service_pb2.SynthesizerInfo:
-        name = plugin.manifest.name
+        name = plugin.name
         info = service_pb2.SynthesizerInfo(
             name=name,
             state=(PluginState.DRAINING if plugin.is_draining else plugin.state).value,
-            command=plugin.manifest.command,
+            command=plugin.link.command,
             faults=plugin.faults,
             open_runs=self._supervisor.open_runs(name),
         )

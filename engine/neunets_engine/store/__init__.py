@@ -1,6 +1,7 @@
 """The LMDB store: the only place that imports lmdb."""
 
 from neunets_engine.store.store import Store
+from neunets_engine.store.synthesizers import SynthesizerStore
 from neunets_engine.store.trials import DEFAULT_METRIC, WORKER_LOST, has_result, is_current
 
-__all__ = ["DEFAULT_METRIC", "WORKER_LOST", "Store", "has_result", "is_current"]
+__all__ = ["DEFAULT_METRIC", "WORKER_LOST", "Store", "SynthesizerStore", "has_result", "is_current"]

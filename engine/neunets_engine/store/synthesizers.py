@@ -1,8 +1,9 @@
-"""What is kept of synthesizers: how they did in the conformance kit, and which of them take no new runs."""
+"""What is kept of synthesizers: conformance, which of them take no new runs, and who may come from other hosts."""
 
 from __future__ import annotations
 
 from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
 from neunets_engine.store.environment import Environment, Writer
 
 __all__ = ["SynthesizerStore"]
@@ -42,9 +43,28 @@ class SynthesizerStore:
         with self._env.read() as reader:
             return reader.get(TABLE, _draining_key(name)) is not None
 
+    async def put_enrolment(self, record: store_pb2.EnrolmentRecord) -> None:
+        """In place of an earlier one of the same name."""
+        await self._env.write(lambda writer: writer.put(TABLE, _enrolment_key(record.name), record.SerializeToString()))
+
+    def enrolment(self, name: str) -> store_pb2.EnrolmentRecord | None:
+        with self._env.read() as reader:
+            value = reader.get(TABLE, _enrolment_key(name))
+        return None if value is None else store_pb2.EnrolmentRecord.FromString(value)
+
+    def enrolments(self) -> list[store_pb2.EnrolmentRecord]:
+        """By name."""
+        with self._env.read() as reader:
+            rows = reader.scan(TABLE, _enrolment_key(""), b"enrolled0")
+            return [store_pb2.EnrolmentRecord.FromString(value) for _, value in rows]
+
 
 def _conformance_key(name: str, version: str) -> bytes:
     return f"conformance/{name}/{version}".encode()
+
+
+def _enrolment_key(name: str) -> bytes:
+    return f"enrolled/{name}".encode()
 
 
 def _draining_key(name: str) -> bytes:

@@ -16,6 +16,7 @@ __all__ = [
     "NotFound",
     "NotReady",
     "Outdated",
+    "PermissionDenied",
     "PluginFault",
     "PluginUnavailable",
     "RequestReused",
@@ -119,3 +120,7 @@ class DeadlineExceeded(NeunetsError):
 
 class Unauthenticated(NeunetsError):
     """Wrong or used token."""
+
+
+class PermissionDenied(NeunetsError):
+    """Known, but not for this."""

@@ -26,6 +26,7 @@ from neunets.errors import (
     NotFound,
     NotReady,
     Outdated,
+    PermissionDenied,
     PluginFault,
     PluginUnavailable,
     RequestReused,
@@ -68,6 +69,7 @@ STATUS: Final[Mapping[type[NeunetsError], tuple[Code, str]]] = MappingProxyType(
         PluginFault: (Code.INTERNAL, "PLUGIN_FAULT"),
         DeadlineExceeded: (Code.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
         Unauthenticated: (Code.UNAUTHENTICATED, "UNAUTHENTICATED"),
+        PermissionDenied: (Code.PERMISSION_DENIED, "PERMISSION_DENIED"),
     }
 )
 
@@ -84,7 +86,7 @@ _WITHOUT_REASON: Final[Mapping[Code, type[NeunetsError]]] = {
     Code.DEADLINE_EXCEEDED: DeadlineExceeded,
     Code.INVALID_ARGUMENT: InvalidRequest,
     Code.NOT_FOUND: NotFound,
-    Code.PERMISSION_DENIED: Unauthenticated,
+    Code.PERMISSION_DENIED: PermissionDenied,
     Code.UNAUTHENTICATED: Unauthenticated,
     Code.UNAVAILABLE: PluginUnavailable,
 }

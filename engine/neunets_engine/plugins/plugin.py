@@ -1,0 +1,180 @@
+"""One plugin, wherever it runs: the channel to it, its health, restart with back-off, quarantine."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from neunets.errors import PluginFault, PluginUnavailable
+from neunets.synthesizer.v1 import synthesizer_pb2
+
+__all__ = ["Connected", "Link", "Plugin", "PluginState"]
+
+LOG: Final = logging.getLogger(__name__)
+HEALTH_DEADLINE_S: Final = 2.0
+HEALTH_EVERY_S: Final = 5.0
+# gRPC's keepalive does not notice a stopped process; two missed checks do.
+MISSED_CHECKS: Final = 2
+FIRST_DELAY_S: Final = 0.2
+LONGEST_DELAY_S: Final = 30.0
+FAULTS: Final = 5
+FAULT_WINDOW_S: Final = 600.0
+SERVICE: Final = synthesizer_pb2.DESCRIPTOR.services_by_name["Synthesizer"].full_name
+
+
+class PluginState(Enum):
+    """As `Synthesizers.List` shows it."""
+
+    INSTALLED = "INSTALLED"
+    READY = "READY"
+    SUSPECT = "SUSPECT"
+    DRAINING = "DRAINING"
+    QUARANTINED = "QUARANTINED"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A plugin that has registered; the channel is its receiver's to close."""
+
+    channel: grpc.aio.Channel
+    description: synthesizer_pb2.DescribeResponse
+
+
+class Link(Protocol):
+    """The way to a plugin: a child process, or a process on another host."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """What starts it; empty: somebody else does."""
+
+    def pid(self) -> int | None:
+        """Of a child process that runs."""
+
+    def is_up(self) -> bool:
+        """Whether what `connect` has returned last is still there, as far as one can tell without a call."""
+
+    def has_lapsed(self) -> bool:
+        """Whether it has not renewed its lease."""
+
+    async def connect(self) -> Connected:
+        """Raises: PluginUnavailable, OSError to be tried again; what else it raises, the run has to know."""
+
+    async def cut(self) -> None:
+        """End what hangs; `connect` makes a new beginning."""
+
+
+class Plugin:
+    """The channel to one synthesizer, made again after each loss."""
+
+    def __init__(self, name: str, link: Link) -> None:
+        self.name = name
+        self.link = link
+        self.state = PluginState.INSTALLED
+        self.incarnation = 0  # grows with each connection: what was open in an older one is not any more
+        self.description: synthesizer_pb2.DescribeResponse | None = None
+        self.calls_in_flight = 0
+        self.is_draining = False  # it is given no new runs
+        self._channel: grpc.aio.Channel | None = None
+        self._health: asyncio.Task[None] | None = None
+        self._starting = asyncio.Lock()
+        self._faults: list[float] = []
+        self._last_fault = ""
+        self._delay_s = 0.0
+
+    @property
+    def faults(self) -> int:
+        return len(self._faults)
+
+    async def channel(self) -> grpc.aio.Channel:
+        """The channel to the running plugin, which is started where it is not.
+
+        Raises: PluginFault if the plugin is quarantined, or a pinned file of its is another; NotReady if it runs
+        elsewhere and is not there.
+        """
+        async with self._starting:
+            while True:
+                if self.state is PluginState.QUARANTINED:
+                    raise PluginFault(self._blame())
+                if self._channel is not None and self.link.is_up():
+                    return self._channel
+                await self._drop()
+                if self._delay_s:
+                    await asyncio.sleep(self._delay_s * random.uniform(0.5, 1.0))
+                self._delay_s = min(max(2 * self._delay_s, FIRST_DELAY_S), LONGEST_DELAY_S)
+                try:
+                    connected = await self.link.connect()
+                except (PluginUnavailable, OSError) as error:
+                    self.fault(str(error))
+                    continue
+                self._channel, self.description = connected.channel, connected.description
+                self.incarnation += 1
+                self.state = PluginState.READY
+                self._health = asyncio.create_task(self._watch_health(self._channel))
+
+    def progressed(self) -> None:
+        """A run goes on with what the plugin answered: earlier faults and delays are forgotten."""
+        self._faults.clear()
+        self._delay_s = 0.0
+
+    def pardon(self) -> None:
+        """Somebody wants to try again: out of quarantine."""
+        self.progressed()
+        if self.state is PluginState.QUARANTINED:
+            self.state = PluginState.INSTALLED
+
+    def fault(self, why: str) -> None:
+        """Count a fault; five in ten minutes without progress put the plugin into quarantine."""
+        now = time.monotonic()
+        self._faults = [at for at in self._faults if now - at < FAULT_WINDOW_S] + [now]
+        LOG.warning("plugin %s: %s", self.name, why)
+        self._last_fault = why
+        if len(self._faults) >= FAULTS:
+            self.state = PluginState.QUARANTINED
+
+    async def end(self) -> None:
+        """Give up the process, or the connection; the next call begins anew."""
+        await self.link.cut()
+
+    async def stop(self) -> None:
+        async with self._starting:
+            await self._drop()
+            if self.state is not PluginState.QUARANTINED:
+                self.state = PluginState.INSTALLED
+
+    def _blame(self) -> str:
+        last = self._last_fault or "no output"
+        return f"synthesizer {self.name} failed {FAULTS} times and is in quarantine; last: {last}"
+
+    async def _drop(self) -> None:
+        if self._health is not None:
+            self._health.cancel()
+            await asyncio.gather(self._health, return_exceptions=True)
+            self._health = None
+        if self._channel is not None:
+            await self._channel.close(None)
+            self._channel = None
+        await self.link.cut()
+
+    async def _watch_health(self, channel: grpc.aio.Channel) -> None:
+        stub = health_pb2_grpc.HealthStub(channel)
+        missed = 0
+        while True:
+            await asyncio.sleep(HEALTH_EVERY_S)
+            try:
+                await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=HEALTH_DEADLINE_S)
+                missed = missed + 1 if self.link.has_lapsed() else 0
+            except grpc.aio.AioRpcError:
+                missed += 1
+            if missed >= MISSED_CHECKS and self.calls_in_flight == 0:
+                self.state = PluginState.SUSPECT
+                self.fault(f"{missed} health checks missed, or the lease has lapsed")
+                await self.link.cut()
+                return

@@ -1,0 +1,147 @@
+"""Where a synthesizer's process runs, as its environment tells: a child of the engine, or on a host of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import grpc
+
+from neunets.errors import InvalidRequest
+from neunets.process import die_with_parent
+
+__all__ = ["Enrolled", "Launched", "Place", "place_of"]
+
+# In the engine's certificate, whatever its address is.
+ENGINE_NAME: Final = "engine.neunets"
+
+
+class Place(Protocol):
+    """The way from the engine to this process and back."""
+
+    @property
+    def token(self) -> str:
+        """With which it registers."""
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether it outlives an engine, and registers with the next one."""
+
+    def channel(self) -> grpc.Channel:
+        """A new one, to the plugin host."""
+
+    def bind(self, server: grpc.Server) -> str:
+        """Let the server listen; returns the gRPC target for the engine. Raises: InvalidRequest."""
+
+    def rotate(self, certificate: bytes) -> None:
+        """From now on show another certificate (PEM), of the same key."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+def place_of(environment: Mapping[str, str]) -> Place:
+    """Raises: InvalidRequest, which names what is missing."""
+    return Enrolled(environment) if "NEUNETS_ENROLMENT" in environment else Launched(environment)
+
+
+class Launched:
+    """A child of the engine, on a unix socket.
+
+    NEUNETS_HOST (gRPC target of the plugin host), NEUNETS_LAUNCH_TOKEN, NEUNETS_SOCKET_DIR, NEUNETS_PARENT_DEATH=1
+    (end with the engine).
+    """
+
+    is_kept: Final = False
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        hint = "a synthesizer is started by the engine, or on another host with NEUNETS_ENROLMENT"
+        self._host = _needed(environment, "NEUNETS_HOST", hint)
+        self.token = _needed(environment, "NEUNETS_LAUNCH_TOKEN", hint)
+        self._socket = Path(_needed(environment, "NEUNETS_SOCKET_DIR", hint)) / f"{os.getpid()}.sock"
+        if environment.get("NEUNETS_PARENT_DEATH") == "1":
+            die_with_parent()
+
+    def channel(self) -> grpc.Channel:
+        return grpc.insecure_channel(self._host)
+
+    def bind(self, server: grpc.Server) -> str:
+        before = os.umask(0o077)  # nobody else may connect
+        try:
+            self.close()
+            server.add_insecure_port(f"unix:{self._socket}")
+        finally:
+            os.umask(before)
+        return f"unix:{self._socket}"
+
+    def rotate(self, certificate: bytes) -> None:
+        """A socket that nobody else may open has no certificate."""
+
+    def close(self) -> None:
+        with suppress(FileNotFoundError):
+            self._socket.unlink()
+
+
+class Enrolled:
+    """A process on another host, over mutual TLS.
+
+    NEUNETS_ENROLMENT: folder with `ca.pem`, `cert.pem`, `key.pem`, `token` and `host`, as `neunets synthesizers enroll`
+    writes them; `cert.pem` is replaced before it ends. NEUNETS_LISTEN: HOST:PORT to listen on, NEUNETS_ENDPOINT: as the
+    engine calls it, the same unless it is set.
+    """
+
+    is_kept: Final = True
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._folder = Path(environment["NEUNETS_ENROLMENT"])
+        hint = "the address on which the engine reaches this process, HOST:PORT"
+        self._listen = _needed(environment, "NEUNETS_LISTEN", hint)
+        self._endpoint = environment.get("NEUNETS_ENDPOINT", self._listen)
+        self._authority, self._key = self._read("ca.pem"), self._read("key.pem")
+        self._certificate = self._read("cert.pem")
+        self.token = self._read("token").decode().strip()
+        self._host = self._read("host").decode().strip()
+
+    def channel(self) -> grpc.Channel:
+        credentials = grpc.ssl_channel_credentials(self._authority, self._key, self._certificate)
+        return grpc.secure_channel(self._host, credentials, [("grpc.ssl_target_name_override", ENGINE_NAME)])
+
+    def bind(self, server: grpc.Server) -> str:
+        credentials = grpc.dynamic_ssl_server_credentials(self._shown(), self._shown, True)
+        try:
+            bound = server.add_secure_port(self._listen, credentials)
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {self._listen}: is the port taken?")
+        return self._endpoint
+
+    def rotate(self, certificate: bytes) -> None:
+        scratch = self._folder / "cert.pem.part"
+        scratch.write_bytes(certificate)
+        scratch.replace(self._folder / "cert.pem")
+        self._certificate = certificate
+
+    def close(self) -> None:
+        """The folder is good for the next process."""
+
+    def _shown(self) -> grpc.ServerCertificateConfiguration:
+        """For each handshake as it is then."""
+        return grpc.ssl_server_certificate_configuration([(self._key, self._certificate)], self._authority)
+
+    def _read(self, name: str) -> bytes:
+        try:
+            return (self._folder / name).read_bytes()
+        except OSError as error:
+            text = f"{self._folder / name} cannot be read ({error.strerror}): enrol with `neunets synthesizers enroll`"
+            raise InvalidRequest("NEUNETS_ENROLMENT", text) from error
+
+
+def _needed(environment: Mapping[str, str], name: str, hint: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise InvalidRequest(name, f"it is not set: {hint}")
+    return value
