@@ -5,9 +5,10 @@ STAMP := $(VENV)/.installed
 PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml
 # Of Debian's package dataset-fashion-mnist.
 FASHION := /usr/share/datasets/fashion-mnist
+EXAMPLES := $(if $(shell command -v go),go-hillclimb) $(if $(shell command -v npm),ts-random)
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 
-.PHONY: setup demo test check proto bench clean
+.PHONY: setup demo test check clients examples proto bench clean
 
 setup: $(STAMP)
 
@@ -36,6 +37,14 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH= $(BIN)/lint-imports
+
+# Every language whose tools are installed; the others are named.
+clients: $(STAMP)
+	$(BIN)/python clients/check.py
+
+# Synthesizers in other languages.
+examples:
+	for name in $(EXAMPLES); do $(MAKE) --no-print-directory -C plugins/examples/$$name build test || exit 1; done
 
 proto: $(STAMP)
 	$(BIN)/python protos/generate.py

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import reference
+
 from neunets.ops import OPERATORS, Attribute
 from neunets_engine.lifecycle import mermaid
 
@@ -47,7 +49,7 @@ def _attribute(name: str, rule: Attribute) -> str:
     return f"`{name}` ({kind}{'' if rule.default is None else f'; usually {rule.default}'})"
 
 
-PAGES: Final[Mapping[str, str]] = {"lifecycle.md": lifecycle(), "operators.md": operators()}
+PAGES: Final[Mapping[str, str]] = {"lifecycle.md": lifecycle(), "operators.md": operators(), **reference.pages()}
 
 
 def main() -> int:

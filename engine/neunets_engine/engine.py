@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import ipaddress
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -42,6 +40,7 @@ from neunets_engine.service.trainer import TrainerService
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
+from neunets_engine.tenure import Tenure, step_down, tenure
 
 __all__ = ["EngineSettings", "Remote", "serve"]
 
@@ -89,19 +88,22 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     home = settings.home
     with keeping(home.parent):
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with keeping(home), _only_engine(home):
+    with keeping(home), tenure(home) as claim:
         store = Store(home / "store")
         try:
-            await _serve(settings, store, await store.take_epoch(), stop)
+            await _serve(settings, store, claim, await store.take_epoch(step_down), stop)
         finally:
             store.close()
 
 
-async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
+async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
     scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
-    endpoint = f"unix:{home / 'host.sock'}"
+    # A socket an epoch: the workers of an engine that was taken over from do not come to this one.
+    for left in home.glob("host-*.sock"):
+        left.unlink(missing_ok=True)
+    endpoint = f"unix:{home / f'host-{epoch}.sock'}"
     executor = LocalExecutor(endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost)
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
@@ -145,6 +147,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
+        asyncio.create_task(claim.keep()),
     ]
     await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
@@ -207,14 +210,3 @@ def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredent
         raise NotReady(f"cannot listen on {address}: {error}") from error
     if not bound and not address.startswith("unix:"):
         raise NotReady(f"cannot listen on {address}: is the port taken?")
-
-
-@contextmanager
-def _only_engine(home: Path) -> Iterator[None]:
-    """Holds the folder's lock; the kernel frees it with the process, however that ends."""
-    with (home / "engine.lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotReady(f"another engine works on {home}: stop it, or choose another --home") from None
-        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from statistics import median
+from typing import Final
 
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -13,6 +14,8 @@ from neunets_engine.setting import Setting
 from neunets_engine.store import Store, has_result
 
 __all__ = ["Pace"]
+
+TIMED_TRIALS: Final = 64
 
 
 class Pace:
@@ -36,12 +39,12 @@ class Pace:
         return complete(trial.recipe, total, usual)
 
     def slot_flops(self) -> float | None:
-        """FLOPs a second at which a slot trains: the median over the search's trials. None: nothing was trained yet."""
+        """FLOPs a second at which a slot trains: the median over the last trials. None: nothing was trained."""
         ended = self._store.run(self._id).run.trials_ended
         if ended != self._speed[0]:
             speeds = [
                 STEP_COST * trial.flops * trial.result.metrics.get("images_per_s", 0.0)
-                for trial in self._store.trials(self._id)
+                for trial in self._store.last_trials(self._id, TIMED_TRIALS)
                 if has_result(trial) and not trial.final_of
             ]
             self._speed = (ended, median(speeds) or None if speeds else None)

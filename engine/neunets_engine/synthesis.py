@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotReady, PluginFault, StaleEpoch
+from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.admission import Admitted, admit
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
 from neunets_engine.final import FinalPlan
 from neunets_engine.finalize import export_final
+from neunets_engine.intake import Intake
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
@@ -67,8 +67,7 @@ class Synthesis:
         self._plugin = plugin
         self._resources = resources
         self._ended = asyncio.Event()
-        # Candidates and trials are numbered in the order of their writes.
-        self._numbering = asyncio.Lock()
+        self._intake = Intake(run_id, resources.store, resources.scheduler, lambda: self._setting.rules())
 
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
@@ -107,28 +106,8 @@ class Synthesis:
         self.wake()
 
     async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str) -> str:
-        """Let a user's own network in; returns its trial, of an earlier request with the same id too.
-
-        Raises: InvalidRequest for a candidate that is rejected; IllegalTransition once the search is over.
-        """
-        store = self._resources.store
-        async with self._numbering:
-            before = store.injected(self._id, candidate, request_id)
-            if before:
-                return before
-            record = self._record()
-            if self._plan.trials is not None and record.trials >= self._plan.trials:
-                text = f"its budget of {self._plan.trials} trials is used: give {record.run.name} more, then inject"
-                raise IllegalTransition(text, state=self._state().name)
-            answer = admit(candidate, self._setting.rules(), store.hashes(self._id))
-            if not isinstance(answer, Admitted):
-                raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
-            name = f"c{record.proposed + 1:06d}"
-            trial = self._trial(f"t{record.trials + 1:06d}", name, candidate, answer)
-            trial.injected = True
-            await store.inject(trial, candidate, answer.digest, request_id)
-            await self._resources.scheduler.add(self._id, trial.trial)
-        return trial.trial
+        """As `Intake.inject`."""
+        return await self._intake.inject(candidate, request_id, self._plan.trials)
 
     # Search
 
@@ -209,56 +188,17 @@ class Synthesis:
                     return
 
     async def _admit(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
-        async with self._numbering:
-            await self._admit_numbered(request_id, candidates)
-
-    async def _admit_numbered(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
-        """Check each candidate, and keep the answer before anything is trained."""
-        store, record = self._resources.store, self._record()
-        known, rules = store.hashes(self._id), self._setting.rules()
-        proposed = synthesizer_pb2.Proposed(request_id=request_id)
-        admitted: list[tuple[store_pb2.TrialRecord, str]] = []
-        rejected: list[synthesizer_pb2.Rejected] = []
-        for number, candidate in enumerate(candidates, record.proposed + 1):
-            name = f"c{number:06d}"
-            proposed.candidates.add(id=name, candidate=candidate)
-            answer = admit(candidate, rules, known)
-            if isinstance(answer, Admitted):
-                known[answer.digest] = name
-                trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, candidate, answer)
-                admitted.append((trial, answer.digest))
-            else:
-                rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
         if not candidates:
             self._plugin.fault("Propose answered proposals without a candidate")
             return
-        await store.record_proposals(self._id, proposed, admitted, rejected)
-        if admitted:
+        taken = await self._intake.take(request_id, candidates)
+        if taken.admitted:
             self._plugin.progressed()
-        await self._resources.scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
         in_a_row = self._record().rejected_in_a_row
-        if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(rejected)) // REJECTED_IN_A_ROW:
-            why = rejected[-1].why[0]
+        if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(taken.rejected)) // REJECTED_IN_A_ROW:
+            why = taken.rejected[-1].why[0]
             self._plugin.fault(f"{in_a_row} candidates in a row were rejected; the last: {why.path} {why.summary}")
             await self._plugin.channel()  # raises once the plugin is in quarantine
-
-    def _trial(
-        self, trial: str, candidate: str, asked: synthesizer_pb2.Candidate, admitted: Admitted
-    ) -> store_pb2.TrialRecord:
-        return store_pb2.TrialRecord(
-            run=self._id,
-            trial=trial,
-            candidate=candidate,
-            graph=asked.graph,
-            recipe=asked.recipe,
-            asked=asked.recipe,
-            params=admitted.cost.params,
-            flops=admitted.cost.flops,
-            activation_bytes=admitted.cost.activation_bytes,
-            rationale=asked.rationale[:256],
-            state=service_pb2.TRIAL_STATE_WAITING,
-            accumulate=1,
-        )
 
     def _wanted(self) -> int:
         """Candidates that the run wants now: one a free slot, within its budget."""

@@ -201,3 +201,51 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
     store.close()
     assert kept[: len(acknowledged)] == [str(number) for number in acknowledged]
     assert kept == [str(number) for number in range(len(kept))]
+
+
+def test_an_older_engine_writes_nothing_more(tmp_path: Path) -> None:
+    program = """
+        import asyncio, sys
+        from pathlib import Path
+        from neunets.errors import StaleEpoch
+        from neunets.service.v1 import service_pb2
+        from neunets_engine.store import Store
+
+        async def main():
+            store = Store(Path(sys.argv[1]))
+            await store.take_epoch(lambda: print("fenced", flush=True))
+            await store.create_run(service_pb2.Run(name="runs/r1"), "")
+            print("ready", flush=True)
+            await asyncio.to_thread(sys.stdin.readline)
+            try:
+                await store.log("r1", "engine", "info", "late")
+            except StaleEpoch as error:
+                print(error.message, flush=True)
+
+        asyncio.run(main())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(program), str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        store = Store(tmp_path)
+        epoch = asyncio.run(store.take_epoch())
+        said, _ = process.communicate("go\n", timeout=60)
+    assert said.splitlines() == [
+        "fenced",
+        f"an engine of epoch {epoch} has taken over from this one, of epoch {epoch - 1}",
+    ]
+    assert len(store.events("r1", 0)) == 1
+    store.close()
+
+
+async def test_the_last_trials_are_those_of_the_run(store: Store) -> None:
+    for run in ("runs/r0", "runs/r1", "runs/r2"):
+        await store.create_run(a_run(run), "")
+        for number in range(1, 4):
+            trial = a_trial(f"t{number:06d}")
+            trial.run = run.removeprefix("runs/")
+            await store.record_proposals(trial.run, synthesizer_pb2.Proposed(), [(trial, f"hash{number}")], [])
+    assert [(trial.run, trial.trial) for trial in store.last_trials("r1", 2)] == [("r1", "t000003"), ("r1", "t000002")]
+    assert len(store.last_trials("r1", 9)) == 3
+    assert store.last_trials("r3", 9) == []

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import stat
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from neunets.errors import NotFound
 from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 from neunets_client.connection import Connection
+from neunets_engine.tenure import FENCED, TENURE_S
 
 TRIALS = 6
 
@@ -41,7 +44,9 @@ def until(client: Client, name: str, kind: str, count: int) -> service_pb2.Run:
 
 def child(home: Path, module: str) -> psutil.Process:
     """A child of the engine whose command names `module`."""
-    processes = [process for process in psutil.process_iter(["cmdline"]) if str(home) in process.info["cmdline"]]
+    processes = [
+        process for process in psutil.process_iter(["cmdline"]) if str(home) in (process.info["cmdline"] or ())
+    ]
     children = [process for parent in processes for process in parent.children()]
     return next(process for process in children if module in " ".join(process.cmdline()))
 
@@ -111,6 +116,52 @@ def test_a_stopped_plugin_or_worker_is_noticed(tmp_path: Path, images: Path, exp
         until(client, name, "started", 1)
         child(tmp_path, module).suspend()
         check(follow(client, name), expected)
+
+
+def suspend(process: psutil.Process, home: Path) -> None:
+    """Stop an engine, though not within a write, in which it would hold up every other."""
+    program = "import lmdb, sys; lmdb.open(sys.argv[1], max_dbs=1).begin(write=True).abort()"
+    while True:
+        process.suspend()
+        try:
+            subprocess.run([sys.executable, "-c", program, str(home / "store")], check=True, timeout=10)
+        except subprocess.TimeoutExpired:
+            process.resume()
+        else:
+            return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_seen", [True, False])
+@pytest.mark.parametrize(("kind", "count"), [("started", 1), ("ended", TRIALS)])
+def test_an_engine_that_wakes_after_another_took_over_drives_nothing(
+    tmp_path: Path, images: Path, expected: History, kind: str, count: int, is_seen: bool
+) -> None:
+    with engine(tmp_path) as connection:
+        client, name = begin(connection, images)
+        until(client, name, kind, count)
+        before = child(tmp_path, "synthesizers.py good").parent()
+        assert before is not None
+        children = before.children()
+        lock = tmp_path / "engine.lock"
+        if is_seen:
+            before.suspend()
+        else:
+            suspend(before, tmp_path)
+            lock.write_text("")  # as if it were in another container
+        try:
+            os.utime(lock, (0, time.time() - TENURE_S))  # as if that had been some time ago
+            with engine(tmp_path) as after:
+                client = Client(after)
+                until(client, name, "ended", 1)
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    before.resume()
+                assert before.wait(30) == (-signal.SIGKILL if is_seen else FENCED)
+                assert not psutil.wait_procs(children, timeout=30)[1]
+                check(follow(client, name), expected)
+        finally:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                before.resume()
 
 
 def test_an_engine_ends_with_the_process_that_it_belongs_to(tmp_path: Path) -> None:

@@ -46,12 +46,14 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         page = Page.of(request.page_size, request.page_token, request.filter, request.order_by)
         order = one_of("order_by", request.order_by, ORDERS)
         matches, run_id = parse_filter(request.filter, FIELDS), run_id_of(request.parent)
-        trials = _ordered(filter(matches, self._store.trials(run_id)), order, self._metric(run_id))
-        # A trial that has moved in the order meanwhile is told where it is now.
-        begin = next((place for place, trial in enumerate(trials, 1) if trial.trial == page.last), 0)
-        shown = trials[begin : begin + page.count]
-        more = page.next(shown[-1].trial) if begin + page.count < len(trials) else ""
-        return service_pb2.ListModelsResponse(models=map(_model, shown), next_page_token=more)
+        if order == ORDERS[0] and not request.filter:
+            following = self._store.trials_after(run_id, page.last, page.count + 1)
+        else:
+            trials = _ordered(filter(matches, self._store.trials(run_id)), order, self._metric(run_id))
+            # A trial that has moved in the order meanwhile counts where it is now.
+            following = trials[next((place for place, trial in enumerate(trials, 1) if trial.trial == page.last), 0) :]
+        more = page.next(following[page.count - 1].trial) if len(following) > page.count else ""
+        return service_pb2.ListModelsResponse(models=map(_model, following[: page.count]), next_page_token=more)
 
     async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:
         return _model(self._store.trial(*trial_of(request.name)))

@@ -13,12 +13,13 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
-from neunets.errors import NeunetsError
+from neunets.errors import NeunetsError, StaleEpoch
 from neunets_engine.disk import Reserve, disk_full, is_full
 
-__all__ = ["SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
+__all__ = ["EPOCH_KEY", "SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
 
 SCHEMA_VERSION: Final = 1
+EPOCH_KEY: Final = b"epoch"
 TABLES: Final = (
     "meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets", "synthesizers",
     "condemned",
@@ -105,6 +106,7 @@ class Environment:
         self._reserve.take()
         # LMDB may not move its map under a reader: growing waits for reads, reads wait for growing.
         self._map_lock = threading.Lock()
+        self._fence: tuple[int, Callable[[], None]] | None = None
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write_groups, name="store-writer", daemon=True)
         self._thread.start()
@@ -114,6 +116,10 @@ class Environment:
         self._tasks.put(None)
         self._thread.join()
         self._env.close()
+
+    def fence(self, epoch: int, fenced: Callable[[], None]) -> None:
+        """From now on nothing is written once the store has another epoch; `fenced` is called in the writer thread."""
+        self._fence = (epoch, fenced)
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
@@ -153,18 +159,32 @@ class Environment:
             outcomes: list[tuple[_Task, Any, BaseException | None]] = []
             try:
                 with self._env.begin(write=True) as txn:
+                    self._check_fence(txn)
                     for task in group:
                         outcomes.append((task, *self._attempt(task, txn)))
                 self._reserve.take()
                 break
             except lmdb.MapFullError:
                 self._grow()
+            except StaleEpoch as stale:
+                outcomes = [(task, None, stale) for task in group]
+                break
             except lmdb.Error as fault:
                 refusal = self._refusal(fault)
                 outcomes = [(task, None, refusal) for task in group]
                 break
         for task, result, error in outcomes:
             task.resolve(result, error)
+
+    def _check_fence(self, txn: Any) -> None:
+        """Raises: StaleEpoch."""
+        if self._fence is None:
+            return
+        epoch, fenced = self._fence
+        current = int(txn.get(EPOCH_KEY, db=self._tables["meta"]) or 0)
+        if current != epoch:
+            fenced()
+            raise StaleEpoch(f"an engine of epoch {current} has taken over from this one, of epoch {epoch}")
 
     def _refusal(self, error: lmdb.Error) -> NeunetsError:
         """A write that a full disk cut short is an I/O error to LMDB; with the reserve given up, the next may fit."""

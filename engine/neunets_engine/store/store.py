@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -18,7 +19,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.store import codec, runs, trials
-from neunets_engine.store.environment import SCHEMA_VERSION, Environment, Reader, Writer
+from neunets_engine.store.environment import EPOCH_KEY, SCHEMA_VERSION, Environment, Reader, Writer
 from neunets_engine.store.keys import numbered, scope_end, scoped
 from neunets_engine.store.synthesizers import SynthesizerStore
 
@@ -40,19 +41,24 @@ class Store:
     def close(self) -> None:
         self._env.close()
 
-    async def take_epoch(self) -> int:
-        """Check the schema, and take the next fencing epoch: an older engine's calls are refused from now on."""
+    async def take_epoch(self, fenced: Callable[[], None] = lambda: None) -> int:
+        """Check the schema, and take the next fencing epoch: an older engine's calls are refused from now on.
+
+        `fenced` is called, in another thread, when a later engine has taken over: nothing is written any more.
+        """
 
         def work(writer: Writer) -> int:
             version = int(writer.get("meta", b"schema_version") or SCHEMA_VERSION)
             if version > SCHEMA_VERSION:
                 raise NotReady(f"the store has schema {version}, this engine knows {SCHEMA_VERSION}: update the engine")
-            epoch = int(writer.get("meta", b"epoch") or 0) + 1
+            epoch = int(writer.get("meta", EPOCH_KEY) or 0) + 1
             writer.put("meta", b"schema_version", str(SCHEMA_VERSION).encode())
-            writer.put("meta", b"epoch", str(epoch).encode())
+            writer.put("meta", EPOCH_KEY, str(epoch).encode())
             return epoch
 
-        return await self._env.write(work)
+        epoch = await self._env.write(work)
+        self._env.fence(epoch, fenced)
+        return epoch
 
     def changes(self, run_id: str) -> asyncio.Event:
         """An event that is set by the next write to the run; ask for it before reading."""
@@ -363,9 +369,22 @@ class Store:
             return codec.get_trial(reader, run_id, trial)
 
     def trials(self, run_id: str) -> list[store_pb2.TrialRecord]:
+        """In the order in which they were proposed. Raises: NotFound."""
+        return list(self.trials_after(run_id, ""))
+
+    def trials_after(self, run_id: str, last: str, count: int | None = None) -> list[store_pb2.TrialRecord]:
+        """At most `count` trials behind trial `last` (empty: from the first), in their order. Raises: NotFound."""
         with self._env.read() as reader:
             codec.get_run(reader, run_id)
-            return codec.trials_of(reader, run_id)
+            rows = reader.scan("trials", scoped(run_id, f"{last}\0" if last else ""), scope_end(run_id))
+            return [store_pb2.TrialRecord.FromString(value) for _, value in itertools.islice(rows, count)]
+
+    def last_trials(self, run_id: str, count: int) -> list[store_pb2.TrialRecord]:
+        """At most `count`, the last first."""
+        with self._env.read() as reader:
+            rows = reader.scan_back("trials", scope_end(run_id))
+            last = itertools.takewhile(lambda row: row[0].startswith(scoped(run_id)), itertools.islice(rows, count))
+            return [store_pb2.TrialRecord.FromString(value) for _, value in last]
 
     async def lease(
         self, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe, parts: int = 1

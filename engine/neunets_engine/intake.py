@@ -1,0 +1,107 @@
+"""How candidates enter a run: numbered, checked, and kept before anything is trained."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import ChainMap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from neunets.errors import IllegalTransition, InvalidRequest
+from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.admission import Admitted, Rules, admit
+from neunets_engine.lifecycle import State
+from neunets_engine.scheduler import Scheduler
+from neunets_engine.store import Store
+
+__all__ = ["Intake", "Taken"]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of a plugin's candidates."""
+
+    admitted: int
+    rejected: Sequence[synthesizer_pb2.Rejected]
+
+
+class Intake:
+    """Of one run, which nobody else adds candidates to. `rules()`: as they are now."""
+
+    def __init__(self, run_id: str, store: Store, scheduler: Scheduler, rules: Callable[[], Rules]) -> None:
+        self._id, self._store, self._scheduler, self._rules = run_id, store, scheduler, rules
+        self._networks: dict[str, str] | None = None
+        # Candidates and trials are numbered in the order of their writes.
+        self._numbering = asyncio.Lock()
+
+    async def take(self, request_id: str, candidates: Sequence[synthesizer_pb2.Candidate]) -> Taken:
+        """The answer of Propose to a request: each candidate becomes a trial, or is rejected."""
+        async with self._numbering:
+            record, known = self._store.run(self._id), ChainMap({}, self._known())
+            proposed = synthesizer_pb2.Proposed(request_id=request_id)
+            admitted: list[tuple[store_pb2.TrialRecord, str]] = []
+            rejected: list[synthesizer_pb2.Rejected] = []
+            for number, candidate in enumerate(candidates, record.proposed + 1):
+                name = f"c{number:06d}"
+                proposed.candidates.add(id=name, candidate=candidate)
+                answer = admit(candidate, self._rules(), known)
+                if isinstance(answer, Admitted):
+                    known[answer.digest] = name
+                    trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, candidate, answer)
+                    admitted.append((trial, answer.digest))
+                else:
+                    rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
+            await self._store.record_proposals(self._id, proposed, admitted, rejected)
+            self._known().update(known.maps[0])
+        await self._scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
+        return Taken(len(admitted), rejected)
+
+    async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str, most_trials: int | None) -> str:
+        """Let a user's own network in; returns its trial, of an earlier request with the same id too.
+
+        Raises: InvalidRequest for a candidate that is rejected; IllegalTransition once the search is over.
+        """
+        async with self._numbering:
+            before = self._store.injected(self._id, candidate, request_id)
+            if before:
+                return before
+            record = self._store.run(self._id)
+            if most_trials is not None and record.trials >= most_trials:
+                text = f"its budget of {most_trials} trials is used: give {record.run.name} more, then inject"
+                raise IllegalTransition(text, state=State(record.run.state).name)
+            answer = admit(candidate, self._rules(), self._known())
+            if not isinstance(answer, Admitted):
+                raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
+            name = f"c{record.proposed + 1:06d}"
+            trial = self._trial(f"t{record.trials + 1:06d}", name, candidate, answer)
+            trial.injected = True
+            await self._store.inject(trial, candidate, answer.digest, request_id)
+            self._known()[answer.digest] = name
+        await self._scheduler.add(self._id, trial.trial)
+        return trial.trial
+
+    def _known(self) -> dict[str, str]:
+        """Canonical hash → candidate of all networks that the run admitted."""
+        if self._networks is None:
+            self._networks = self._store.hashes(self._id)
+        return self._networks
+
+    def _trial(
+        self, trial: str, candidate: str, asked: synthesizer_pb2.Candidate, admitted: Admitted
+    ) -> store_pb2.TrialRecord:
+        return store_pb2.TrialRecord(
+            run=self._id,
+            trial=trial,
+            candidate=candidate,
+            graph=asked.graph,
+            recipe=asked.recipe,
+            asked=asked.recipe,
+            params=admitted.cost.params,
+            flops=admitted.cost.flops,
+            activation_bytes=admitted.cost.activation_bytes,
+            rationale=asked.rationale[:256],
+            state=service_pb2.TRIAL_STATE_WAITING,
+            accumulate=1,
+        )

@@ -1,0 +1,57 @@
+"""The synthesizers in other languages, from their manifests: by the law, and in a whole synthesis."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from engines import engine, follow
+from neunets_client.client import Client
+from neunets_engine.plugins import read_manifest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "plugins/examples"
+TOOLS = {"go-hillclimb": "go", "ts-random": "npm"}
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(params=TOOLS)
+def manifest(request: pytest.FixtureRequest) -> Path:
+    name: str = request.param
+    if shutil.which(TOOLS[name]) is None:
+        pytest.skip(f"{TOOLS[name]} is not installed")
+    subprocess.run(["make", "--no-print-directory", "-C", EXAMPLES / name, "build"], check=True)
+    return EXAMPLES / name / "plugin.toml"
+
+
+def test_it_conforms(manifest: Path) -> None:
+    found = read_manifest(manifest)
+    command = [sys.executable, "-m", "neunets.conform", "--level", "recovery", "--pause-s", "5"]
+    command += ["--directory", str(found.directory), "--command", " ".join(found.command)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "\nconformant: core+recovery" in done.stdout
+
+
+def test_a_whole_synthesis(manifest: Path, tmp_path: Path, images: Path) -> None:
+    with engine(tmp_path / "home", "--plugin", str(manifest)) as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        run = client.create(dataset.name, synthesizer=manifest.parent.name, trials=4, max_params=50_000).name
+        history = follow(client, run)
+        assert history.state == "COMPLETED"
+        assert len(set(history.candidates())) == 4
+        assert all(model.params <= 50_000 for model in client.models(run))
+        assert client.download(history.run.model, tmp_path / "out")
+
+
+def test_the_examples_are_short() -> None:
+    """What a stranger would have to write: the algorithm alone."""
+    go = (EXAMPLES / "go-hillclimb/main.go").read_text()
+    typescript = "".join(path.read_text() for path in (EXAMPLES / "ts-random/src").glob("*.ts"))
+    assert len(go.splitlines()) <= 150
+    assert len(typescript.splitlines()) <= 120
