@@ -144,6 +144,8 @@ class Supervisor:
         self.plugin(self._resources.store.run(run_id).run.spec.synthesizer)
         await self._settle(run_id)
         record = await self._resources.store.request_stop(run_id, mode)
+        if State(record.run.state) is State.STOPPED:
+            return record
         if run_id in self._runs:
             self._runs[run_id][0].wake()
         else:

@@ -179,6 +179,8 @@ class Store:
         def work(writer: Writer) -> store_pb2.RunRecord:
             record = codec.get_run(writer, run_id)
             state = State(record.run.state)
+            if state is State.STOPPED:  # asked again: the answer was lost
+                return record
             if state in FINAL:
                 raise IllegalTransition(f"runs/{run_id} is {state.name}: it cannot be stopped", state=state.name)
             record.stop = mode

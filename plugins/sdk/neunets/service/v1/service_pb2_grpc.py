@@ -105,15 +105,17 @@ class RunsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state.
-        Without events for 15 s a message without an event is sent, as a heartbeat.
+        """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state or PAUSED; it
+        ends with the engine, too, so ask Get what it was. Without events for 15 s a message without an event is sent, as a
+        heartbeat. INVALID_ARGUMENT for an `after_seq` beyond the last event. A client may set any deadline, and resume.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stop(self, request, context):
-        """Missing associated documentation comment in .proto file."""
+        """Again on a STOPPED run: that run.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -541,7 +543,7 @@ class ModelsServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Download(self, request, context):
-        """One artifact's bytes from an offset, in chunks of at most 256 KiB.
+        """One artifact's bytes from an offset, in chunks of at most 256 KiB, to its end: compare size and SHA-256.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

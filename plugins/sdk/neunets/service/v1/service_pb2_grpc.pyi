@@ -43,14 +43,16 @@ class RunsStub:
         neunets.service.v1.service_pb2.WatchRunRequest,
         neunets.service.v1.service_pb2.WatchRunResponse,
     ]
-    """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state.
-    Without events for 15 s a message without an event is sent, as a heartbeat.
+    """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state or PAUSED; it
+    ends with the engine, too, so ask Get what it was. Without events for 15 s a message without an event is sent, as a
+    heartbeat. INVALID_ARGUMENT for an `after_seq` beyond the last event. A client may set any deadline, and resume.
     """
 
     Stop: grpc.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.StopRunRequest,
         neunets.service.v1.service_pb2.Run,
     ]
+    """Again on a STOPPED run: that run."""
 
     Resume: grpc.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ResumeRunRequest,
@@ -100,14 +102,16 @@ class RunsAsyncStub:
         neunets.service.v1.service_pb2.WatchRunRequest,
         neunets.service.v1.service_pb2.WatchRunResponse,
     ]
-    """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state.
-    Without events for 15 s a message without an event is sent, as a heartbeat.
+    """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state or PAUSED; it
+    ends with the engine, too, so ask Get what it was. Without events for 15 s a message without an event is sent, as a
+    heartbeat. INVALID_ARGUMENT for an `after_seq` beyond the last event. A client may set any deadline, and resume.
     """
 
     Stop: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.StopRunRequest,
         neunets.service.v1.service_pb2.Run,
     ]
+    """Again on a STOPPED run: that run."""
 
     Resume: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ResumeRunRequest,
@@ -165,8 +169,9 @@ class RunsServicer(metaclass=abc.ABCMeta):
         request: neunets.service.v1.service_pb2.WatchRunRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[neunets.service.v1.service_pb2.WatchRunResponse], collections.abc.AsyncIterator[neunets.service.v1.service_pb2.WatchRunResponse]]:
-        """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state.
-        Without events for 15 s a message without an event is sent, as a heartbeat.
+        """Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state or PAUSED; it
+        ends with the engine, too, so ask Get what it was. Without events for 15 s a message without an event is sent, as a
+        heartbeat. INVALID_ARGUMENT for an `after_seq` beyond the last event. A client may set any deadline, and resume.
         """
 
     @abc.abstractmethod
@@ -174,7 +179,8 @@ class RunsServicer(metaclass=abc.ABCMeta):
         self,
         request: neunets.service.v1.service_pb2.StopRunRequest,
         context: _ServicerContext,
-    ) -> typing.Union[neunets.service.v1.service_pb2.Run, collections.abc.Awaitable[neunets.service.v1.service_pb2.Run]]: ...
+    ) -> typing.Union[neunets.service.v1.service_pb2.Run, collections.abc.Awaitable[neunets.service.v1.service_pb2.Run]]:
+        """Again on a STOPPED run: that run."""
 
     @abc.abstractmethod
     def Resume(
@@ -254,7 +260,7 @@ class ModelsStub:
         neunets.service.v1.service_pb2.DownloadRequest,
         neunets.service.v1.service_pb2.DownloadResponse,
     ]
-    """One artifact's bytes from an offset, in chunks of at most 256 KiB."""
+    """One artifact's bytes from an offset, in chunks of at most 256 KiB, to its end: compare size and SHA-256."""
 
 class ModelsAsyncStub:
     List: grpc.aio.UnaryUnaryMultiCallable[
@@ -297,7 +303,7 @@ class ModelsAsyncStub:
         neunets.service.v1.service_pb2.DownloadRequest,
         neunets.service.v1.service_pb2.DownloadResponse,
     ]
-    """One artifact's bytes from an offset, in chunks of at most 256 KiB."""
+    """One artifact's bytes from an offset, in chunks of at most 256 KiB, to its end: compare size and SHA-256."""
 
 class ModelsServicer(metaclass=abc.ABCMeta):
     @abc.abstractmethod
@@ -354,7 +360,7 @@ class ModelsServicer(metaclass=abc.ABCMeta):
         request: neunets.service.v1.service_pb2.DownloadRequest,
         context: _ServicerContext,
     ) -> typing.Union[collections.abc.Iterator[neunets.service.v1.service_pb2.DownloadResponse], collections.abc.AsyncIterator[neunets.service.v1.service_pb2.DownloadResponse]]:
-        """One artifact's bytes from an offset, in chunks of at most 256 KiB."""
+        """One artifact's bytes from an offset, in chunks of at most 256 KiB, to its end: compare size and SHA-256."""
 
 def add_ModelsServicer_to_server(servicer: ModelsServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
 

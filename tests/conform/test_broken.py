@@ -1,0 +1,83 @@
+"""Each flaw is found by the check that looks for it, and by no other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conform.flaws import FLAWS, ODDITIES
+from neunets.conform import CHECKS, Level, Report, Request, conform
+
+TESTS = Path(__file__).resolve().parents[1]
+LONG = ("recovery/long-replay", "recovery/memory")
+RECOVERED = tuple(check.id for check in CHECKS if check.level is Level.RECOVERY and check.id not in LONG)
+# Their checks make no call of the contract.
+WITHOUT_CALLS = {"nameless-health", "no-reflection", "never-renews"}
+# They wait, or their neighbours in the table stand for them in the short suite.
+SLOW = {
+    "describes-slowly",
+    "never-renews",
+    "bad-name",
+    "no-batch",
+    "unknown-op",
+    "registers-another",
+    "ingests-without-run",
+    "assesses-without-run",
+    "assesses-at-any-seq",
+    "exceeds-beyond-batch",
+    "unknown-parent",
+    "many-labels",
+    "fails-on-retry",
+    "fails-on-rejection",
+}
+CORE = [name for name, flaw in FLAWS.items() if any("core" in id_ for id_ in flaw.found_by)]
+OTHERS = [name for name, flaw in FLAWS.items() if any("recovery" in id_ for id_ in flaw.found_by)]
+
+
+def checked(flaw: str, only: tuple[str, ...] = ()) -> Report:
+    command = f"{sys.executable} -m conform.broken --flaw {flaw}"
+    return conform(Request(command, directory=TESTS, only=only, pause_s=2.0))
+
+
+def failed(report: Report) -> tuple[str, ...]:
+    return tuple(verdict.check.id for verdict in report.failed)
+
+
+@pytest.mark.parametrize(
+    "flaw", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CORE]
+)
+def test_a_flaw_is_found_by_its_check_and_by_no_other(flaw: str) -> None:
+    report = checked(flaw)
+    assert failed(report) == FLAWS[flaw].found_by, [verdict.reason for verdict in report.failed]
+    assert flaw in WITHOUT_CALLS or all(verdict.telling.exchange for verdict in report.failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flaw", OTHERS)
+def test_a_flaw_of_recovery_is_found_by_its_check_and_by_no_other(flaw: str) -> None:
+    found_by = FLAWS[flaw].found_by
+    report = checked(flaw, found_by if set(found_by) & set(LONG) else RECOVERED)
+    assert failed(report) == found_by, [verdict.reason for verdict in report.failed]
+
+
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_the_contract_allows_is_conformant(oddity: str) -> None:
+    report = checked(oddity)
+    assert report.is_conformant, [verdict.reason for verdict in report.failed]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("oddity", ODDITIES)
+def test_what_the_contract_allows_recovers(oddity: str) -> None:
+    report = checked(oddity, RECOVERED)
+    assert report.is_conformant, [verdict.reason for verdict in report.failed]
+    skipped = {"recovery/checkpoint", "recovery/bad-checkpoint"} if oddity != "keeps-checkpoints" else set()
+    assert {verdict.check.id for verdict in report.skipped} == skipped
+
+
+def test_every_check_has_a_flaw_that_it_finds() -> None:
+    found = {id_ for flaw in FLAWS.values() for id_ in flaw.found_by}
+    declared_only = {"core/injected", "core/budget-changed"}
+    assert {check.id for check in CHECKS} - found == declared_only
