@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ RECOVERED = tuple(check.id for check in CHECKS if check.level is Level.RECOVERY 
 WITHOUT_CALLS = {"nameless-health", "no-reflection", "never-renews"}
 # They wait, or their neighbours in the table stand for them in the short suite.
 SLOW = {
+    "thinks",
     "describes-slowly",
     "never-renews",
     "bad-name",
@@ -27,6 +29,11 @@ SLOW = {
     "assesses-without-run",
     "assesses-at-any-seq",
     "exceeds-beyond-batch",
+    "closes-once",
+    "takes-any-task",
+    "fails-in-a-crowd",
+    "no-first-verdict",
+    "refuses-overlap",
     "unknown-parent",
     "many-labels",
     "fails-on-retry",
@@ -34,6 +41,10 @@ SLOW = {
 }
 CORE = [name for name, flaw in FLAWS.items() if any("core" in id_ for id_ in flaw.found_by)]
 OTHERS = [name for name, flaw in FLAWS.items() if any("recovery" in id_ for id_ in flaw.found_by)]
+
+
+def _marked(names: Iterable[str]) -> list[object]:
+    return [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in names]
 
 
 def checked(flaw: str, only: tuple[str, ...] = ()) -> Report:
@@ -45,9 +56,7 @@ def failed(report: Report) -> tuple[str, ...]:
     return tuple(verdict.check.id for verdict in report.failed)
 
 
-@pytest.mark.parametrize(
-    "flaw", [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in CORE]
-)
+@pytest.mark.parametrize("flaw", _marked(CORE))
 def test_a_flaw_is_found_by_its_check_and_by_no_other(flaw: str) -> None:
     report = checked(flaw)
     assert failed(report) == FLAWS[flaw].found_by, [verdict.reason for verdict in report.failed]
@@ -62,7 +71,7 @@ def test_a_flaw_of_recovery_is_found_by_its_check_and_by_no_other(flaw: str) -> 
     assert failed(report) == found_by, [verdict.reason for verdict in report.failed]
 
 
-@pytest.mark.parametrize("oddity", ODDITIES)
+@pytest.mark.parametrize("oddity", _marked(ODDITIES))
 def test_what_the_contract_allows_is_conformant(oddity: str) -> None:
     report = checked(oddity)
     assert report.is_conformant, [verdict.reason for verdict in report.failed]

@@ -55,7 +55,7 @@ async def test_a_watch_that_is_left_leaves_the_run_alone(
     await async_client.stop(name, service_pb2.StopRunRequest.MODE_ABORT)
     assert (await async_client.wait(name)).state == service_pb2.RUN_STATE_STOPPED
     with pytest.raises(IllegalTransition, match="STOPPED"):
-        await async_client.stop(name)
+        await async_client.resume(name)
     with pytest.raises(NotFound):
         await async_client.get("runs/nobody")
 

@@ -80,6 +80,7 @@ async def test_an_async_watch_goes_on_with_the_engine_that_follows(tmp_path: Pat
     assert is_killed
 
 
+@pytest.mark.slow
 def test_an_embedded_engine_that_is_killed_is_started_again(tmp_path: Path, images: Path) -> None:
     seqs, first = [], None
     with Connection(None, tmp_path, take_up="all") as connection:

@@ -9,7 +9,6 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import Message
 
 from neunets_client.connection import Connection
 
@@ -27,11 +26,11 @@ class Released:
         for file in descriptor_pb2.FileDescriptorSet.FromString(RELEASED.read_bytes()).file:
             self._pool.Add(file)
 
-    def call(self, service: str, name: str, **fields: Any) -> Any:
-        return self._method(service, name, self._channel.unary_unary)(**fields)
+    def call(self, service: str, method: str, /, **fields: Any) -> Any:
+        return self._method(service, method, self._channel.unary_unary)(**fields)
 
-    def stream(self, service: str, name: str, **fields: Any) -> Iterator[Any]:
-        answers: Iterator[Any] = self._method(service, name, self._channel.unary_stream)(**fields)
+    def stream(self, service: str, method: str, /, **fields: Any) -> Iterator[Any]:
+        answers: Iterator[Any] = self._method(service, method, self._channel.unary_stream)(**fields)
         return answers
 
     def _method(self, service: str, name: str, kind: Any) -> Any:
@@ -39,7 +38,7 @@ class Released:
         asked, answer = (message_factory.GetMessageClass(each) for each in (method.input_type, method.output_type))
         call = kind(
             f"/{PACKAGE}.{service}/{name}",
-            request_serializer=Message.SerializeToString,
+            request_serializer=asked.SerializeToString,
             response_deserializer=answer.FromString,
         )
         return lambda **fields: call(asked(**fields), timeout=DEADLINE_S)

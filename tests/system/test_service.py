@@ -95,6 +95,8 @@ class TestBudget:
         request = service_pb2.UpdateBudgetRequest(name=run.name, etag=run.etag, trials=12, wall_s=600.0)
         changed = api.runs.UpdateBudget(request, timeout=DEADLINE_S)
         assert (changed.spec.trials, changed.spec.wall_s) == (12, 600.0)
+        assert api.runs.UpdateBudget(request, timeout=DEADLINE_S).spec == changed.spec  # asked again
+        request.trials = 13
         with pytest.raises(Outdated), raised():
             api.runs.UpdateBudget(request, timeout=DEADLINE_S)  # with the etag from before
         history = finish(client, run.name)
@@ -124,6 +126,12 @@ class TestBudget:
     def test_of_an_ended_run_it_is_refused(self, api: Api, done: History) -> None:
         with pytest.raises(IllegalTransition, match="COMPLETED"), raised():
             api.runs.UpdateBudget(service_pb2.UpdateBudgetRequest(name=done.run.name, trials=9), timeout=DEADLINE_S)
+
+
+class TestStopping:
+    def test_a_completed_run_cannot_be_stopped(self, client: Client, done: History) -> None:
+        with pytest.raises(IllegalTransition, match="COMPLETED"):
+            client.stop(done.run.name, service_pb2.StopRunRequest.MODE_FINISH)
 
 
 class TestInjection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,12 +18,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from neunets.errors import NotReady
 from neunets.sockets import check_home
 
-__all__ = ["Connection", "default_home"]
+__all__ = ["CHANNEL_OPTIONS", "Connection", "default_home"]
 
 START_DEADLINE_S: Final = 60.0
 PROBE_DEADLINE_S: Final = 2.0
 STOP_DEADLINE_S: Final = 20.0
 MOST_STARTS: Final = 5
+# gRPC's own waits between two attempts to connect would grow to two minutes.
+CHANNEL_OPTIONS: Final = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 5000))
 
 
 def default_home() -> Path:
@@ -35,21 +38,23 @@ def default_home() -> Path:
 class Connection:
     """A channel for the time of a `with`; owns the embedded engine's process where there is one.
 
-    With `server`, a gRPC target. Else the engine that works on `home`, started if none does; it goes on with the
-    unfinished runs that `take_up` names: "all", "none", or the id of one. Raises: InvalidRequest if the path of `home`
-    is too long, NotReady if no engine answers.
+    With `server`, a gRPC target. Else the engine that works on `home` (None: `default_home()`), started if none does;
+    it goes on with the unfinished runs that `take_up` names: "all", "none", or the id of one. Raises: InvalidRequest if
+    the path of `home` is too long, NotReady if no engine answers.
     """
 
-    def __init__(self, server: str | None, home: Path, *, take_up: str = "none") -> None:
+    def __init__(self, server: str | None = None, home: str | Path | None = None, *, take_up: str = "none") -> None:
+        self._home = Path(home or default_home()).absolute()
         if server is None:
-            check_home(home)
-        self._home = home.absolute()
-        self._target = server or f"unix:{self._home / 'engine.sock'}"
+            check_home(self._home)
+        self.target: Final = server or f"unix:{self._home / 'engine.sock'}"
+        self._log = self._home / "engine.log"
         self._may_start = server is None
         self.take_up = take_up
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
-        self.channel = grpc.insecure_channel(self._target)
+        self._lock = threading.Lock()  # the engine is started once, whoever misses it first
+        self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
 
     def __enter__(self) -> Self:
         try:
@@ -69,13 +74,26 @@ class Connection:
 
     def ensure(self) -> None:
         """Make sure that an engine answers. Raises: NotReady."""
+        with self._lock:
+            self._ensure()
+
+    def recover(self) -> None:
+        """Start an embedded engine again where it has ended; others come back by themselves. Raises: NotReady."""
+        if self._may_start:
+            self.ensure()
+
+    def _ensure(self) -> None:
         if not self._may_start:
             if not self._answers(2 * PROBE_DEADLINE_S):
-                raise NotReady(f"no engine answers at {self._target}: start one with `neunets up`")
+                raise NotReady(f"no engine answers at {self.target}: start one with `neunets up`")
             return
-        if self._process is not None and self._process.poll() is None and self._answers(PROBE_DEADLINE_S):
-            return
-        if self._process is None and (self._home / "engine.sock").exists() and self._answers(PROBE_DEADLINE_S):
+        process = self._process
+        if process is not None and process.poll() is None:
+            if self._answers(START_DEADLINE_S, lambda: process.poll() is None):
+                return
+            if process.poll() is None:
+                raise NotReady(f"the engine has not answered for {START_DEADLINE_S:g} s: {_last_line(self._log)}")
+        if process is None and (self._home / "engine.sock").exists() and self._answers(PROBE_DEADLINE_S):
             return
         self._start()
 
@@ -92,25 +110,24 @@ class Connection:
 
     def _start(self) -> None:
         self._starts += 1
-        log = self._home / "engine.log"
         if self._starts > MOST_STARTS:
-            raise NotReady(f"the engine ended {MOST_STARTS} times; see {log}")
+            raise NotReady(f"the engine ended {MOST_STARTS} times; see {self._log}")
         try:
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
-        command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self._target]
+        command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self.target]
         command += ["--take-up", self.take_up, "--child-of", str(os.getpid())]
-        with log.open("ab") as output:
+        with self._log.open("ab") as output:
             # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.
             self._process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         self.channel.close()
-        self.channel = grpc.insecure_channel(self._target)
+        self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         process = self._process
         if not self._answers(START_DEADLINE_S, lambda: process.poll() is None):
-            raise NotReady(f"the engine did not start: {_last_line(log)}")
+            raise NotReady(f"the engine did not start: {_last_line(self._log)}")
 
     def _answers(self, within_s: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
         """Ask in slices, so that a process that ended is noticed at once."""

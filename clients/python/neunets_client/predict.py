@@ -1,18 +1,27 @@
-"""An exported model on files: what a user of the ONNX file would write."""
+"""An exported model on files and arrays: what a user of the ONNX file would write."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import io
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest, NotReady
 
-__all__ = ["Prediction", "predict"]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+__all__ = ["Example", "Prediction", "Predictions", "predict", "predict_all"]
+
+# One example: a file as `predict` takes it, a picture of Pillow, or an array.
+Example: TypeAlias = "str | Path | Image | NDArray[Any]"
+# Examples that are in memory at once beside the caller's.
+BATCH: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,61 +31,169 @@ class Prediction:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """Of N examples and C classes, in the order of the examples and of the model's classes."""
+
+    labels: NDArray[np.str_]  # (N,)
+    probabilities: NDArray[np.float32]  # (N, C)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
 def predict(model: Path, files: Sequence[Path]) -> Iterator[Prediction]:
     """One file holds one example: an image, or a `.npy` array. Raises: InvalidRequest, NotReady without onnxruntime."""
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise NotReady("onnxruntime is not installed: pip install onnxruntime pillow") from error
-    if not model.is_file():
-        raise InvalidRequest("model", f"there is no file {model}")
-    try:
-        session = onnxruntime.InferenceSession(str(model), providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's own errors have no common class
-        raise InvalidRequest("model", f"{model} is no ONNX model that can be run: {error}") from error
-    given = session.get_inputs()[0]
-    shape = tuple(given.shape[1:])
+    opened = _Model(model)
     for file in files:
-        x = _example(file, shape, given.type == "tensor(uint8)")
-        probabilities, labels = session.run(["probabilities", "label"], {given.name: x[np.newaxis]})
+        probabilities, labels = opened.run(opened.of_file(file)[np.newaxis])
         yield Prediction(file, str(labels[0]), float(probabilities[0].max()))
 
 
-def _example(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
-    if not file.is_file():
-        raise InvalidRequest("files", f"there is no file {file}")
-    x = _read(file, shape, is_image)
-    if x.shape != shape:
-        raise InvalidRequest("files", f"{file} has the shape {x.shape}, the model takes {shape}: give such an array")
-    return x
+def predict_all(model: Path, examples: Example | Iterable[Example]) -> Predictions:
+    """One example, several, or an array of several (N, …), whose shape and values are those that the model takes.
+
+    Pictures may be of any size and mode: they are read as those that the model was trained on. Raises: as `predict`.
+    """
+    opened = _Model(model)
+    found = [opened.run(np.stack(batch)) for batch in _batches(opened.examples(examples))]
+    if not found:
+        raise InvalidRequest("images", "there is nothing to predict")
+    probabilities, labels = zip(*found, strict=True)
+    return Predictions(np.concatenate(labels).astype(np.str_), np.concatenate(probabilities))
 
 
-def _read(file: Path, shape: tuple[int, ...], is_image: bool) -> NDArray[Any]:
-    if file.suffix != ".npy":
-        if not is_image:
-            raise InvalidRequest("files", f"{file}: the model takes sequences; give a .npy array of {shape}")
-        return _pixels(file, shape)
-    x = _array(file, is_image)
-    return x[..., np.newaxis] if x.ndim == len(shape) - 1 else x
+class _Model:
+    """A session of the runtime. Raises: InvalidRequest, NotReady without onnxruntime."""
+
+    def __init__(self, file: Path) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise NotReady("onnxruntime is not installed: pip install onnxruntime pillow") from error
+        if not file.is_file():
+            raise InvalidRequest("model", f"there is no file {file}")
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors have no common class
+            raise InvalidRequest("model", f"{file} is no ONNX model that can be run: {error}") from error
+        given = self._session.get_inputs()[0]
+        self._input = given.name
+        self._shape = tuple(given.shape[1:])
+        self._is_image = given.type == "tensor(uint8)"
+
+    def run(self, x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """(probabilities (N, C), labels (N,)) of a batch `x` (N, …)."""
+        probabilities, labels = self._session.run(["probabilities", "label"], {self._input: x})
+        return probabilities, labels
+
+    def of_file(self, file: Path) -> NDArray[Any]:
+        if not file.is_file():
+            raise InvalidRequest("files", f"there is no file {file}")
+        if file.suffix == ".npy":
+            return self._fitting(_read(file), "files", str(file))
+        if not self._is_image:
+            text = f"{file}: the model takes sequences; give a .npy array of {self._shape}"
+            raise InvalidRequest("files", text)
+        return _pixels(str(file), self._shape, "files", str(file))
+
+    def examples(self, given: Example | Iterable[Example]) -> Iterator[NDArray[Any]]:
+        """Each as the model takes it."""
+        if isinstance(given, np.ndarray):
+            yield from self._of_array(given)
+        elif isinstance(given, str | Path) or not isinstance(given, Iterable):
+            yield self._of_one(given, 0)
+        else:
+            for number, example in enumerate(given):
+                yield self._of_one(example, number)
+
+    def _of_one(self, example: Any, number: int) -> NDArray[Any]:
+        if isinstance(example, str | Path):
+            return self.of_file(Path(example))
+        name = f"image {number}"
+        if not _is_picture(example):
+            return self._fitting(np.asarray(example), "images", name)
+        if not self._is_image:
+            raise InvalidRequest("images", f"{name}: the model takes sequences, not pictures; give arrays")
+        return _pixels(_encoded(example, name), self._shape, "images", name)
+
+    def _of_array(self, x: NDArray[Any]) -> Iterator[NDArray[Any]]:
+        """A batch, or one example; the axis of a single channel may be missing."""
+        is_bare = self._shape[-1:] == (1,)
+        if x.shape == self._shape or (is_bare and x.shape == self._shape[:-1]):
+            x = x[np.newaxis]
+        for number, example in enumerate(x if x.ndim else x[np.newaxis]):
+            yield self._fitting(example, "images", f"image {number}")
+
+    def _fitting(self, given: NDArray[Any], field: str, name: str) -> NDArray[Any]:
+        """In the model's type and shape. Raises: InvalidRequest of `field`, with the `name` of the example."""
+        with np.errstate(invalid="ignore"):
+            try:
+                x = given.astype(np.uint8 if self._is_image else np.float32)
+            except (TypeError, ValueError) as error:
+                raise InvalidRequest(field, f"{name} is no array of numbers: {error}") from error
+        if self._is_image and not np.array_equal(x, given):
+            text = f"{name} holds other values than whole numbers in 0..255: give pixels as stored"
+            raise InvalidRequest(field, text)
+        if x.ndim == len(self._shape) - 1:
+            x = x[..., np.newaxis]
+        if x.shape != self._shape:
+            raise InvalidRequest(
+                field, f"{name} has the shape {x.shape}, the model takes {self._shape}: give such an array"
+            )
+        return x
 
 
-def _array(file: Path, is_image: bool) -> NDArray[Any]:
+def _batches(examples: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    batch = []
+    for example in examples:
+        batch.append(example)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _read(file: Path) -> NDArray[Any]:
     try:
-        with file.open("rb") as stream, np.errstate(invalid="ignore"):
-            given: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
-            x: NDArray[Any] = given.astype(np.uint8 if is_image else np.float32)
+        with file.open("rb") as stream:
+            x: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InvalidRequest("files", f"{file} cannot be read: {error}") from error
-    if is_image and not np.array_equal(x, given):
-        raise InvalidRequest("files", f"{file} holds other values than whole numbers in 0..255: give pixels as stored")
     return x
 
 
-def _pixels(file: Path, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Resized and converted as the images that the model was trained on."""
-    from neunets.images import Fault, decode
+def _is_picture(example: object) -> bool:
+    try:
+        from PIL.Image import Image
+    except ImportError:  # then there are none
+        return False
+    return isinstance(example, Image)
 
-    found = decode(str(file), (shape[0], shape[1], shape[2]))
+
+def _encoded(picture: Image, name: str) -> bytes:
+    """As a file without loss, so that it is read as files are."""
+    from PIL import ImageOps
+
+    upright = ImageOps.exif_transpose(picture)
+    for form in ("png", "tiff"):  # each lacks some modes
+        stream = io.BytesIO()
+        try:
+            upright.save(stream, form)
+        except (OSError, ValueError, KeyError):
+            continue
+        return stream.getvalue()
+    raise InvalidRequest("images", f"{name} is of mode {picture.mode}: convert it to RGB")
+
+
+def _pixels(encoded: str | bytes, shape: tuple[int, ...], field: str, name: str) -> NDArray[Any]:
+    """Resized and converted as the images that the model was trained on."""
+    try:
+        from neunets.images import Fault, decode
+    except ImportError as error:
+        raise NotReady("Pillow is not installed: pip install pillow") from error
+    found = decode(encoded, (shape[0], shape[1], shape[2]))
     if isinstance(found, Fault):
-        raise InvalidRequest("files", f"{file}: {found.text}; {found.fix}")
+        raise InvalidRequest(field, f"{name}: {found.text}; {found.fix}")
     return found[0]

@@ -19,7 +19,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
 from neunets_client.trials import COLUMNS, LAST_COLUMNS, Figure, ShownTrial
 
-__all__ = ["follow"]
+__all__ = ["Board", "follow", "print_line"]
 
 ROWS: Final = 10
 REFRESH_HZ: Final = 4
@@ -28,7 +28,7 @@ ENDS: Final = synthesizer_pb2.TrialEnded.State
 
 
 @dataclass(slots=True)
-class _Board:
+class Board:
     """What is known of a run from its events."""
 
     run: service_pb2.Run = field(default_factory=service_pb2.Run)
@@ -127,22 +127,22 @@ class _Board:
 
 def follow(responses: Iterable[service_pb2.WatchRunResponse], console: Console) -> None:
     """Show a run until its events end."""
-    board = _Board()
+    board = Board()
     if console.is_terminal:
         with Live(board, console=console, refresh_per_second=REFRESH_HZ):
             for response in responses:
                 line = board.take(response)
                 is_in_table = response.event.search.WhichOneof("event") == "ended"
                 if line is not None and not is_in_table:
-                    _print(console, line)  # above the table
+                    print_line(console, line)  # above the table
         return
     for response in responses:
         line = board.take(response)
         if line is not None:
-            _print(console, line)
+            print_line(console, line)
 
 
-def _print(console: Console, line: str) -> None:
+def print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -34,6 +34,8 @@ def update_budget(
 ) -> store_pb2.RunRecord:
     """The run goes on with `spec`; `budget`: what its plugin is told of it, if it understands that."""
     record = codec.get_run(writer, run_id)
+    if record.run.spec == spec:  # asked again: the answer was lost
+        return record
     codec.check_etag(record, etag)
     check_searches(record)
     record.run.spec.CopyFrom(spec)

@@ -10,17 +10,8 @@ from neunets.draws import generator
 from neunets.graph import Graph
 from neunets.spaces import ChainSpace
 from neunets.synthesizer import (
-    Assessment,
-    Budget,
-    Candidate,
-    Description,
-    Event,
-    Exhausted,
-    Problem,
-    Proposals,
-    Proposed,
-    serve,
-)
+    Assessment, Budget, Candidate, Description, Event, Exhausted, Injected, Problem, Proposals, Proposed, serve,
+)  # fmt: skip
 
 # Redraws before the space counts as empty.
 DRAWS = 100
@@ -30,7 +21,8 @@ SLOT_FLOPS, PASSES = 5e10, 6
 
 class RandomSearch:
     def describe(self) -> Description:
-        return Description("random", "0.1.0", "Random search over chains of convolution blocks.")
+        summary = "Random search over chains of convolution blocks."
+        return Description("random", "0.1.0", summary, hears_injected=True)
 
     def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> RandomRun:
         return RandomRun(problem, seed)
@@ -63,6 +55,8 @@ class RandomRun:
         for event in events:
             if isinstance(event, Proposed):
                 self._seen += [canonical_hash(candidate.graph) for _, candidate in event.candidates]
+            elif isinstance(event, Injected):
+                self._seen.append(canonical_hash(event.candidate.graph))
 
     def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
         return Assessment(reason=f"{len(self._seen)} networks drawn")

@@ -16,10 +16,11 @@ from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.codes import FAILED
 from neunets_client.cli.options import Home, Json, Server, check_folder, run_name
-from neunets_client.cli.show import run_state, show, trial_state
+from neunets_client.cli.show import show
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
 from neunets_client.predict import predict as run_model
+from neunets_client.states import run_state, trial_state
 from neunets_client.trials import LISTED, finite
 
 __all__ = ["export", "models", "predict"]

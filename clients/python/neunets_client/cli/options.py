@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,6 +10,7 @@ import typer
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
+from neunets_client import saving
 
 __all__ = [
     "MIRRORS",
@@ -76,14 +76,8 @@ def count(text: str) -> int:
 
 def check_folder(out: Path | None) -> None:
     """Whether a model could be written, before anything is trained."""
-    if out is None:
-        return
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InvalidRequest("--out", f"{out} cannot be made a folder: {error.strerror}") from error
-    if not os.access(out, os.W_OK):
-        raise InvalidRequest("--out", f"{out} cannot be written to")
+    if out is not None:
+        saving.check_folder(out, "--out")
 
 
 def run_name(run: str) -> str:

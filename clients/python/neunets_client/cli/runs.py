@@ -9,9 +9,10 @@ from rich.table import Column, Table
 
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.options import Home, Json, Server, run_name
-from neunets_client.cli.show import err, run_state, show
+from neunets_client.cli.show import err, show
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
+from neunets_client.states import run_state
 from neunets_client.view import follow
 
 __all__ = ["runs", "stop", "watch"]

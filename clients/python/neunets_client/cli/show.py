@@ -11,11 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from neunets.service.v1 import service_pb2
-from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.client import Client
 from neunets_client.reading import ReadingView
 
-__all__ = ["err", "register", "run_state", "show", "trial_state"]
+__all__ = ["err", "register", "show"]
 
 
 def show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
@@ -48,14 +47,3 @@ def _tell(dataset: service_pb2.Dataset) -> None:
     )
     for warning in dataset.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-
-
-def run_state(run: service_pb2.Run) -> str:
-    return service_pb2.RunState.Name(run.state).removeprefix("RUN_STATE_")
-
-
-def trial_state(model: service_pb2.Model) -> str:
-    """How the trial ended, once it has."""
-    if model.HasField("result"):
-        return synthesizer_pb2.TrialEnded.State.Name(model.result.state).removeprefix("STATE_")
-    return service_pb2.TrialState.Name(model.state).removeprefix("TRIAL_STATE_")

@@ -7,13 +7,13 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
-from neunets_client.budget import seconds
+from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
 from neunets_client.cli.codes import FAILED
 from neunets_client.cli.options import (
     MIRRORS,
@@ -37,11 +37,6 @@ from neunets_client.outcome import outcome_of
 from neunets_client.view import follow
 
 __all__ = ["resume", "synthesize"]
-
-# Between the end of a run and the end of the command: download, and the engine's own end.
-CLOSING_S: Final = 1.0
-# The second as the engine wants it; refused here in the words of the user's option.
-SHORTEST_BUDGET_S, SHORTEST_RUN_S = 10.0, 5.0
 
 
 def synthesize(
@@ -74,11 +69,11 @@ def synthesize(
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
         dataset = register(client, data, seed, image_size)
-        left_s = None if budget_s is None else _left_s(budget_s, time.monotonic() - began)
+        wall_s = None if budget_s is None else left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name,
             synthesizer=synthesizer,
-            wall_s=left_s,
+            wall_s=wall_s,
             trials=trials,
             max_params=most,
             seed=seed,
@@ -111,17 +106,6 @@ def resume(
     path = folder / "model.onnx" if folder is not None else None
     budget_s = finished.spec.wall_s if finished.spec.HasField("wall_s") else None
     _conclude(finished, model, path, finished.wall_s, budget_s, as_json)
-
-
-def _left_s(budget_s: float, used_s: float) -> float:
-    """Of a budget, for the run itself."""
-    left_s = budget_s - used_s - CLOSING_S
-    if left_s < SHORTEST_RUN_S:
-        text = (
-            f"{budget_s:g} s are too few: reading the data took {used_s:.0f} s, give {used_s + SHORTEST_BUDGET_S:.0f} s"
-        )
-        raise InvalidRequest("--budget", text)
-    return left_s
 
 
 def _where(server: str | None, home: Path | None) -> str:

@@ -14,10 +14,12 @@ from neunets.hyperparameters import recipe_schema
 __all__ = [
     "Assessment",
     "Budget",
+    "BudgetChanged",
     "Candidate",
     "Description",
     "Event",
     "Exhausted",
+    "Injected",
     "Measured",
     "Problem",
     "Proposals",
@@ -69,6 +71,8 @@ class Description:
     tasks: tuple[str, ...] = ("image-classification", "sequence-classification")
     settings: Mapping[str, object] = field(default_factory=lambda: _NO_SCHEMA)
     is_deterministic: bool = True
+    hears_injected: bool = False  # of networks that a user enters, by `Injected`
+    hears_budget: bool = False  # of changes of the budget, by `BudgetChanged`
     max_batch: int = 16
     propose_p99_s: float = 1.0
 
@@ -170,6 +174,19 @@ class Proposed:
 
 
 @dataclass(frozen=True, slots=True)
+class Injected:
+    """A user's own network, by the engine's id: it is trained like the synthesizer's own."""
+
+    id: str
+    candidate: Candidate
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetChanged:
+    budget: Budget
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """`why`: (code, path, summary) of each failed check."""
 
@@ -204,7 +221,7 @@ class TrialEnded:
     error: str = ""
 
 
-Event: TypeAlias = Proposed | Rejected | TrialStarted | Measured | TrialEnded
+Event: TypeAlias = Proposed | Injected | Rejected | TrialStarted | Measured | TrialEnded | BudgetChanged
 
 
 @dataclass(frozen=True, slots=True)

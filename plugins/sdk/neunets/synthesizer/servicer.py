@@ -10,7 +10,15 @@ from typing import Final, NoReturn, TypeVar
 
 import grpc
 
-from neunets.errors import CallInFlight, DeadlineExceeded, InvalidRequest, RunNotOpen, SequenceGap, StaleEpoch
+from neunets.errors import (
+    CallInFlight,
+    DeadlineExceeded,
+    InvalidRequest,
+    RunNotOpen,
+    SequenceGap,
+    StaleEpoch,
+    UnsupportedProblem,
+)
 from neunets.synthesizer import wire
 from neunets.synthesizer.api import Event, Proposals, Session, Synthesizer, Wait
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -54,10 +62,12 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
         deadline_s = _deadline_s(context)
         if not request.call.run:
             raise InvalidRequest("call.run", "unset")
+        description = self._synthesizer.describe()
         problem = wire.problem_from_proto(request.problem)
-        if problem.task not in self._synthesizer.describe().tasks:
-            raise InvalidRequest("problem.task", f"{problem.task!r} is none of {self._synthesizer.describe().tasks}")
+        if problem.task not in description.tasks:
+            raise UnsupportedProblem(f"{problem.task!r} is none of {', '.join(description.tasks)}")
         settings = wire.settings_from_proto(request)
+        unknown = wire.unknown_settings(settings, description.settings)
         with self._lock:
             before = self._runs.get(request.call.run)
             if before is not None and not request.validate_only and request.call.epoch < before.epoch:
@@ -77,7 +87,7 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
                 self._runs[request.call.run] = _OpenRun(session, request.call.epoch, thread)
             if replaced is not None:
                 replaced.thread.shutdown(wait=False)
-        return pb.OpenResponse(applied_seq=0, effective_settings=request.settings)
+        return pb.OpenResponse(applied_seq=0, effective_settings=request.settings, diagnostics=unknown)
 
     def Propose(self, request: pb.ProposeRequest, context: grpc.ServicerContext) -> pb.ProposeResponse:
         deadline_s = _deadline_s(context)

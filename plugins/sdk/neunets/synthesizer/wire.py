@@ -24,6 +24,7 @@ __all__ = [
     "outcome_to_proto",
     "problem_from_proto",
     "settings_from_proto",
+    "unknown_settings",
 ]
 
 RECIPE_FIELDS = (*TOTALS, *HYPERPARAMETERS)
@@ -41,8 +42,12 @@ def description_to_proto(description: api.Description) -> pb.DescribeResponse:
         max_batch=description.max_batch,
         ready=True,
     )
-    if description.is_deterministic:
-        message.capabilities.append(pb.CAPABILITY_DETERMINISTIC)
+    declared = {
+        pb.CAPABILITY_DETERMINISTIC: description.is_deterministic,
+        pb.CAPABILITY_INJECTED_CANDIDATES: description.hears_injected,
+        pb.CAPABILITY_BUDGET_CHANGE: description.hears_budget,
+    }
+    message.capabilities.extend(capability for capability, has_it in declared.items() if has_it)
     message.propose_p99.FromMilliseconds(int(1000 * description.propose_p99_s))
     message.open_p99.FromSeconds(5)
     return message
@@ -54,6 +59,8 @@ def problem_from_proto(message: pb.Problem) -> api.Problem:
         raise InvalidRequest("problem.input", "unset")
     if message.dataset.classes < 2:
         raise InvalidRequest("problem.dataset.classes", "at least 2")
+    if not message.task:
+        raise InvalidRequest("problem.task", "unset")
     dataset = message.dataset
     bounds = {bound.metric: int(bound.max) for bound in message.constraints if bound.hard and bound.HasField("max")}
     return api.Problem(
@@ -84,6 +91,28 @@ def _schema(text: str) -> Mapping[str, object]:
 def settings_from_proto(request: pb.OpenRequest) -> Mapping[str, object]:
     settings: Mapping[str, object] = json_format.MessageToDict(request.settings)
     return settings
+
+
+def unknown_settings(settings: Mapping[str, object], schema: Mapping[str, object]) -> list[pb.Diagnostic]:
+    """Warnings of settings that the schema does not know; whoever checks them against it has refused them before.
+
+    Raises: InvalidRequest if the schema forbids them.
+    """
+    properties = schema.get("properties", {})
+    known = properties if isinstance(properties, Mapping) else {}
+    others = schema.get("additionalProperties")
+    if others or "patternProperties" in schema:
+        return []
+    unknown = sorted(set(settings) - set(known))
+    if unknown and others is False:
+        raise InvalidRequest(f"settings.{unknown[0]}", f"there is no such setting; known: {', '.join(known) or 'none'}")
+    warning = pb.Diagnostic.SEVERITY_WARNING
+    return [
+        pb.Diagnostic(
+            severity=warning, code="UNKNOWN_SETTING", path=f"settings.{name}"[:256], summary="it has no effect"
+        )
+        for name in unknown
+    ]
 
 
 def budget_from_proto(message: pb.Budget) -> api.Budget:
@@ -143,6 +172,11 @@ def event_from_proto(message: pb.Event) -> api.Event | None:
             return api.Proposed(
                 tuple((entry.id, candidate_from_proto(entry.candidate)) for entry in message.proposed.candidates)
             )
+        case "injected":
+            entry = message.injected.candidate
+            return api.Injected(entry.id, candidate_from_proto(entry.candidate))
+        case "budget_changed":
+            return api.BudgetChanged(budget_from_proto(message.budget_changed.budget))
         case "rejected":
             why = tuple((entry.code, entry.path, entry.summary) for entry in message.rejected.why)
             return api.Rejected(message.rejected.candidate, why)

@@ -1,0 +1,70 @@
+"""A file on its way from the engine: it gets its name once it is whole and what it was kept as."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from neunets.errors import InvalidRequest, NeunetsError
+from neunets.service.v1 import service_pb2
+
+__all__ = ["DamagedFile", "check_folder", "saving"]
+
+
+class DamagedFile(NeunetsError):
+    """What came is not what the engine has kept: look after its disk, or export the model of another run."""
+
+
+class _Part:
+    """`path` is where the file is to be."""
+
+    def __init__(self, path: Path, stream: BinaryIO) -> None:
+        self.path = path
+        self._stream = stream
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+        self._hash.update(data)
+        self._size += len(data)
+
+    def check(self, artifact: service_pb2.Artifact) -> None:
+        """Raises: DamagedFile."""
+        if self._size != artifact.ref.size or self._hash.hexdigest() != artifact.ref.sha256:
+            text = f"{artifact.file} came with {self._size:,} bytes and the SHA-256 {self._hash.hexdigest()[:16]}…"
+            kept = f"it was kept with {artifact.ref.size:,} and {artifact.ref.sha256[:16]}…"
+            raise DamagedFile(f"{text}, but {kept}: the file is damaged on the engine's disk")
+
+
+@contextmanager
+def saving(folder: Path, artifact: service_pb2.Artifact) -> Iterator[_Part]:
+    """Take an artifact's bytes into `folder`, which is made. Nothing is left there of what fails.
+
+    Raises, at the end of the `with`: DamagedFile.
+    """
+    name = Path(artifact.file).name  # an engine does not choose the folder
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch = folder / f".{name}.part"
+    try:
+        with scratch.open("wb") as stream:
+            part = _Part(folder / name, stream)
+            yield part
+            part.check(artifact)
+        scratch.replace(part.path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def check_folder(out: Path, field: str) -> None:
+    """Whether a model could be written, before anything is trained. Raises: InvalidRequest of `field`."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidRequest(field, f"{out} cannot be made a folder: {error.strerror}") from error
+    if not os.access(out, os.W_OK):
+        raise InvalidRequest(field, f"{out} cannot be written to")

@@ -1,0 +1,142 @@
+"""The event log of a run as the engine writes it; the results are simulated, and depend on the network alone."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from neunets.synthesizer.v1 import synthesizer_pb2 as pb
+
+__all__ = ["Log", "State", "results"]
+
+State = pb.TrialEnded.State
+BEGIN_S: Final = 1_767_225_600  # 2026-01-01
+DEVICE_S: Final = 12.5
+EPOCHS: Final = 3.0
+
+
+def results(digest: str, seed: int) -> dict[str, float]:
+    """Metrics of a training that nobody made: the same network gives the same ones."""
+    hashed = hashlib.sha256(struct.pack(">Q", seed) + digest.encode()).digest()
+    accuracy = 0.3 + 0.65 * struct.unpack(">Q", hashed[:8])[0] / 2**64
+    return {
+        "valid_accuracy": accuracy,
+        "valid_balanced_accuracy": accuracy - 0.01,
+        "valid_loss": -math.log(accuracy),
+        "train_loss": -math.log(min(0.99, accuracy + 0.05)),
+        "epochs": EPOCHS,
+        "images_per_s": 5_000.0,
+    }
+
+
+class Log:
+    """Of one run: contiguous events from 1. Whoever trains what is in it, too."""
+
+    def __init__(self, seed: int) -> None:
+        self.events: list[pb.Event] = []
+        self.candidates: dict[str, pb.Candidate] = {}
+        self.known: dict[str, str] = {}  # digest of a graph → candidate
+        self.digests: dict[str, str] = {}  # candidate → digest of its graph
+        self.running: dict[str, str] = {}  # trial → candidate
+        self._seed = seed
+        self._trials = 0
+        self._attempts: dict[str, int] = {}
+        self._results: dict[str, Mapping[str, float]] = {}  # of each candidate
+
+    @property
+    def trials(self) -> int:
+        return self._trials
+
+    def used_s(self) -> float:
+        """Wall seconds that the run has taken so far."""
+        return float(len(self.events))
+
+    def proposed(self, request_id: str, candidates: Sequence[pb.Candidate]) -> list[str]:
+        """The ids of the candidates."""
+        proposed = pb.Proposed(request_id=request_id)
+        for number, candidate in enumerate(candidates, len(self.candidates) + 1):
+            name = f"c{number:06d}"
+            proposed.candidates.add(id=name, candidate=candidate)
+            self.candidates[name] = candidate
+        self._add(proposed=proposed)
+        return [entry.id for entry in proposed.candidates]
+
+    def admitted(self, candidate: str, digest: str) -> None:
+        """Not an event: what results depend on, and what is a duplicate from now on."""
+        self.known[digest] = candidate
+        self.digests[candidate] = digest
+
+    def rejected(self, candidate: str, why: pb.Diagnostic) -> None:
+        self._add(rejected=pb.Rejected(candidate=candidate, why=[why]))
+
+    def started(self, candidate: str) -> str:
+        """The trial."""
+        self._trials += 1
+        return self.restarted(f"t{self._trials:06d}", candidate)
+
+    def restarted(self, trial: str, candidate: str) -> str:
+        self._attempts[trial] = self._attempts.get(trial, 0) + 1
+        self.running[trial] = candidate
+        attempt = self._attempts[trial]
+        self._add(started=pb.TrialStarted(candidate=candidate, trial=trial, attempt=attempt, device="cpu:0"))
+        return trial
+
+    def measured(self, trial: str, epoch: float) -> None:
+        metrics = self._simulated(self.running[trial])
+        kept = {name: metrics[name] for name in ("valid_accuracy", "valid_loss", "train_loss")}
+        self._add(measured=pb.Measured(trial=trial, epoch=epoch, metrics=kept))
+
+    def ended(
+        self,
+        trial: str,
+        state: State.ValueType = State.STATE_SUCCEEDED,
+        metrics: Mapping[str, float] | None = None,
+        will_retry: bool = False,
+    ) -> None:
+        """`metrics`: in place of the simulated ones."""
+        candidate = self.running.pop(trial)
+        has_result = state in (State.STATE_SUCCEEDED, State.STATE_STOPPED)
+        simulated = self._simulated(candidate) if has_result else {}
+        ended = pb.TrialEnded(
+            candidate=candidate,
+            trial=trial,
+            attempt=self._attempts[trial],
+            state=state,
+            metrics=simulated if metrics is None else metrics,
+            device_s=DEVICE_S,
+            peak_bytes=64 << 20,
+            will_retry=will_retry,
+        )
+        if not has_result:
+            ended.error.CopyFrom(
+                pb.Diagnostic(severity=pb.Diagnostic.SEVERITY_ERROR, code="TRIAL", summary="it failed")
+            )
+        self._add(ended=ended)
+
+    def unknown(self, fields: bytes) -> None:
+        """An event of a later version: its kind is in `fields`, as they come over the wire."""
+        self._add()
+        self.events[-1].MergeFromString(fields)
+
+    def injected(self, candidate: pb.Candidate) -> None:
+        name = f"c{len(self.candidates) + 1:06d}"
+        self.candidates[name] = candidate
+        entry = pb.ProposedCandidate(id=name, candidate=candidate)
+        self._add(injected=pb.Injected(candidate=entry))
+        self.ended(self.started(name))
+
+    def budget_changed(self, budget: pb.Budget) -> None:
+        self._add(budget_changed=pb.BudgetChanged(budget=budget))
+
+    def _simulated(self, candidate: str) -> Mapping[str, float]:
+        if candidate not in self._results:
+            self._results[candidate] = results(self.digests.get(candidate, candidate), self._seed)
+        return self._results[candidate]
+
+    def _add(self, **kind: object) -> None:
+        event = pb.Event(seq=len(self.events) + 1, **kind)  # type: ignore[arg-type]
+        event.time.FromSeconds(BEGIN_S + event.seq)
+        self.events.append(event)

@@ -1,0 +1,146 @@
+"""The kit's side of a launched plugin: what the engine serves to it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Condition
+from typing import Final
+
+import grpc
+
+from neunets.conform.judge import Judge
+from neunets.cost import cost
+from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.status import StatusInterceptor
+from neunets.synthesizer.v1 import synthesizer_pb2 as pb
+from neunets.synthesizer.v1 import synthesizer_pb2_grpc
+from neunets.validate import validate
+from neunets.wire import graph_from_proto
+
+__all__ = ["LEASE_S", "Host"]
+
+# Short, so that a kit need not wait long for a renewal.
+LEASE_S: Final = 3.0
+PROTOCOL_MAJOR: Final = 1
+THREADS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    request: pb.RegisterRequest
+    plugin: str
+
+
+class Host(synthesizer_pb2_grpc.PluginHostServicer):
+    """Owns the host's socket; `judges` has the rules of the runs that are open, for ValidateGraph."""
+
+    def __init__(self, socket: Path) -> None:
+        self.endpoint = f"unix:{socket}"
+        self.judges: dict[str, Judge] = {}
+        self._socket = socket
+        self._changed = Condition()
+        self._tokens: dict[str, _Registered | None] = {}
+        self._renewed: dict[str, int] = {}
+        self._server: grpc.Server | None = None
+
+    def __enter__(self) -> Host:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Serve; whoever registered before is not known."""
+        self._renewed.clear()
+        server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()])
+        synthesizer_pb2_grpc.add_PluginHostServicer_to_server(self, server)
+        server.add_insecure_port(self.endpoint)
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._server.stop(None).wait()
+            self._server = None
+        with suppress(FileNotFoundError):
+            self._socket.unlink()
+
+    def issue(self) -> str:
+        """A launch token."""
+        token = secrets.token_urlsafe(32)
+        self._tokens[token] = None
+        return token
+
+    def registration(self, token: str) -> pb.RegisterRequest | None:
+        found = self._tokens.get(token)
+        return found.request if found else None
+
+    def await_registration(self, token: str, timeout_s: float, is_over: Callable[[], bool]) -> bool:
+        """Until the plugin has registered with `token`, or `is_over`; see `notify`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tokens[token] is not None or is_over(), timeout_s)
+            return self._tokens[token] is not None
+
+    def await_renewal(self, token: str, timeout_s: float) -> bool:
+        """Until the plugin of `token` has renewed its lease at least once."""
+        found = self._tokens[token]
+        with self._changed:
+            return (
+                found is not None and self._changed.wait_for(lambda: self._renewed.get(found.plugin, 0), timeout_s) > 0
+            )
+
+    def notify(self) -> None:
+        """Something changed that somebody may wait for."""
+        with self._changed:
+            self._changed.notify_all()
+
+    def Register(self, request: pb.RegisterRequest, context: grpc.ServicerContext) -> pb.RegisterResponse:
+        with self._changed:
+            if request.token not in self._tokens:
+                raise Unauthenticated("unknown launch token")
+            if PROTOCOL_MAJOR not in request.protocol_majors:
+                raise InvalidRequest("protocol_majors", f"this kit speaks {PROTOCOL_MAJOR}")
+            before = self._tokens[request.token]
+            if before is not None and before.request.endpoint != request.endpoint:
+                raise Unauthenticated("the launch token was used already")
+            entry = before or _Registered(request, f"plugin-{len(self._tokens)}")
+            self._tokens[request.token] = entry
+            self._renewed[entry.plugin] = 0
+            self._changed.notify_all()
+        response = pb.RegisterResponse(plugin=entry.plugin, protocol_major=PROTOCOL_MAJOR)
+        response.lease.FromMilliseconds(int(1000 * LEASE_S))
+        return response
+
+    def Renew(self, request: pb.RenewRequest, context: grpc.ServicerContext) -> pb.RenewResponse:
+        with self._changed:
+            if request.plugin not in self._renewed:
+                raise NotFound(f"no plugin {request.plugin!r} is registered")
+            self._renewed[request.plugin] += 1
+            self._changed.notify_all()
+        response = pb.RenewResponse()
+        response.lease.FromMilliseconds(int(1000 * LEASE_S))
+        return response
+
+    def EstimateCost(self, request: pb.EstimateCostRequest, context: grpc.ServicerContext) -> pb.EstimateCostResponse:
+        try:
+            graph = graph_from_proto(request.graph)
+            validate(graph)
+        except InvalidGraph as error:
+            raise InvalidRequest("graph", error.message) from error
+        price = cost(graph)
+        return pb.EstimateCostResponse(params=price.params, flops=price.flops, activation_bytes=price.activation_bytes)
+
+    def ValidateGraph(
+        self, request: pb.ValidateGraphRequest, context: grpc.ServicerContext
+    ) -> pb.ValidateGraphResponse:
+        judge = self.judges.get(request.run)
+        if judge is None:
+            raise NotFound(f"no run {request.run!r} is open")
+        found = judge.judge(pb.Candidate(graph=request.graph), {})
+        return pb.ValidateGraphResponse(diagnostics=[found.diagnostic()] if found.refusal else [])
