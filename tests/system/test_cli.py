@@ -83,8 +83,36 @@ def test_a_finished_run_can_be_listed_watched_and_exported(outcome: dict[str, An
     assert exported.returncode == 0
     assert (tmp_path / "model.onnx").read_bytes() == Path(outcome["model"]).read_bytes()
     assert cli("stop", outcome["run"], *server).returncode == 2
+    assert cli("budget", outcome["run"], "--trials", 9, *server).returncode == 2
+    first, second = (f"{outcome['run']}/{model['trial']}" for model in models[:2])
+    rows = {row["figure"]: row["values"] for row in json.loads(cli("compare", first, second, *server, "--json").stdout)}
+    assert rows["params"] == [models[0]["params"], models[1]["params"]]
+    assert "t000002: " in cli("compare", first, second, *server).stdout
+    assert cli("compare", first, *server).returncode == 2
+    completed = json.loads(cli("runs", "--filter", "state = COMPLETED", *server, "--json").stdout)
+    assert outcome["run"] in [run["run"] for run in completed]
     names = [row["name"] for row in json.loads(cli("synthesizers", *server, "--json").stdout)]
     assert "random" in names
+    assert cli("delete", outcome["run"], *server).returncode == 0
+    assert cli("watch", outcome["run"], *server).returncode == 2
+
+
+def test_synthesizers_are_checked_drained_and_enrolled(home: Path, connection: Connection, tmp_path: Path) -> None:
+    server = ("--server", f"unix:{home / 'engine.sock'}")
+    checked = cli("synthesizers", "check", "random", *server)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "ok      core/ingest-gap" in checked.stdout
+    assert "conformant: core" in checked.stdout
+    listed = {row["name"]: row for row in json.loads(cli("synthesizers", *server, "--json").stdout)}
+    assert listed["random"]["conformance"] == "conformant: core"
+    assert listed["garbage"]["conformance"] == "not checked"
+    assert cli("synthesizers", "check", "random", "--level", "best", *server).returncode == 2
+    assert cli("synthesizers", "check", "nobody", *server).returncode == 2
+    assert "small is DRAINING" in cli("synthesizers", "drain", "small", *server).stdout
+    assert "small is INSTALLED" in cli("synthesizers", "drain", "small", "--resume", *server).stdout
+    local = cli("synthesizers", "enroll", "far", "--out", tmp_path / "far", *server)
+    assert local.returncode == 2
+    assert "--plugin-listen" in local.stderr
 
 
 def one_class(folder: Path) -> tuple[Path, str]:

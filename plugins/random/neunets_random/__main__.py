@@ -10,19 +10,26 @@ from neunets.draws import generator
 from neunets.graph import Graph
 from neunets.spaces import ChainSpace
 from neunets.synthesizer import (
-    Assessment, Budget, Candidate, Description, Event, Exhausted, Injected, Problem, Proposals, Proposed, serve,
-)  # fmt: skip
+    Assessment,
+    Budget,
+    Candidate,
+    Description,
+    Event,
+    Exhausted,
+    Injected,
+    Problem,
+    Proposals,
+    Proposed,
+    serve,
+)
 
-# Redraws before the space counts as empty.
-DRAWS = 100
-# Operations a second of a slot before one was measured, and passes over the data that a run should afford.
-SLOT_FLOPS, PASSES = 5e10, 6
+# Redraws before the space counts as empty; operations a second of an unmeasured slot; passes that a run should afford.
+DRAWS, SLOT_FLOPS, PASSES = 100, 5e10, 6
 
 
 class RandomSearch:
     def describe(self) -> Description:
-        summary = "Random search over chains of convolution blocks."
-        return Description("random", "0.1.0", summary, hears_injected=True)
+        return Description("random", "0.1.0", "Random search over chains of convolution blocks.", hears_injected=True)
 
     def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> RandomRun:
         return RandomRun(problem, seed)
@@ -47,8 +54,7 @@ class RandomRun:
                 break
             graphs.append(fresh)
             seen.append(canonical_hash(fresh))
-        text = "the standard network first, then independent draws"
-        found = tuple(Candidate(graph, rationale=text) for graph in graphs)
+        found = tuple(Candidate(graph, rationale="the standard network, then independent draws") for graph in graphs)
         return Proposals(found) if found else Exhausted("every network of the space was tried")
 
     def ingest(self, events: Sequence[Event]) -> None:
@@ -64,9 +70,8 @@ class RandomRun:
     def _space(self, budget: Budget | None) -> ChainSpace:
         problem, affordable = self._problem, None
         if budget is not None and budget.wall_s is not None:
-            work = 3 * PASSES * problem.train_rows  # a training step is worth three evaluations
-            speed = budget.slots * (budget.slot_flops or SLOT_FLOPS)
-            affordable = int(max(budget.wall_s * speed / work, 1e5))
+            speed = budget.slots * (budget.slot_flops or SLOT_FLOPS) / 3  # a training step is worth three evaluations
+            affordable = int(max(budget.wall_s * speed / (PASSES * problem.train_rows), 1e5))
         return ChainSpace(problem.input, problem.classes, problem.max_params, affordable)
 
 

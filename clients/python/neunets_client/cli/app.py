@@ -18,10 +18,11 @@ from neunets.errors import (
 )
 from neunets_client.cli.codes import CODES, FAILED, INTERRUPTED, OK, REFUSED, UNREACHABLE
 from neunets_client.cli.data import inspect
-from neunets_client.cli.machine import doctor, synthesizers, up
-from neunets_client.cli.models import export, models, predict
-from neunets_client.cli.runs import runs, stop, watch
+from neunets_client.cli.machine import doctor, up
+from neunets_client.cli.models import compare, export, models, predict
+from neunets_client.cli.runs import budget, delete, runs, stop, watch
 from neunets_client.cli.synthesis import resume, synthesize
+from neunets_client.cli.synthesizers import synthesizers
 
 __all__ = ["main"]
 
@@ -31,11 +32,13 @@ COMMANDS: Final = (
     up,
     runs,
     watch,
+    budget,
     stop,
     resume,
+    delete,
     models,
+    compare,
     export,
-    synthesizers,
     predict,
     doctor,
 )
@@ -53,6 +56,7 @@ def build() -> typer.Typer:
     )
     for command in COMMANDS:
         app.command()(command)
+    app.add_typer(synthesizers, name="synthesizers")
     return app
 
 

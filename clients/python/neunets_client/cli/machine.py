@@ -1,4 +1,4 @@
-"""This machine: an engine in the foreground with `up`, its `synthesizers`, and what `doctor` finds."""
+"""This machine: an engine in the foreground with `up`, and what `doctor` finds."""
 
 from __future__ import annotations
 
@@ -10,37 +10,34 @@ import typer
 from rich.table import Table
 
 from neunets_client.cli.codes import FAILED
-from neunets_client.cli.options import Home, Json, Server
+from neunets_client.cli.options import Home, Json
 from neunets_client.cli.show import show
-from neunets_client.client import Client
-from neunets_client.connection import Connection, default_home
+from neunets_client.connection import default_home
 from neunets_client.doctor import examine
 
-__all__ = ["doctor", "synthesizers", "up"]
+__all__ = ["doctor", "up"]
 
 
 def up(
     listen: Annotated[str, typer.Option(help="Address of the service API.")] = "127.0.0.1:7390",
-    plugin: Annotated[list[str] | None, typer.Option(help="NAME=COMMAND of a synthesizer under development.")] = None,
+    plugin: Annotated[
+        list[str] | None, typer.Option(help="A synthesizer beside the installed ones: its manifest, or NAME=COMMAND.")
+    ] = None,
+    plugin_listen: Annotated[
+        str | None, typer.Option(help="HOST:PORT for enrolled synthesizers of other hosts, over mutual TLS.")
+    ] = None,
+    plugin_host: Annotated[
+        str | None, typer.Option(help="HOST:PORT under which they reach it; by default --plugin-listen.")
+    ] = None,
     home: Home = None,
 ) -> None:
     """Run an engine in the foreground; unfinished runs go on."""
     folder = home or default_home()
     command = [sys.executable, "-m", "neunets_engine", "--home", str(folder), "--listen", listen]
     command += [word for entry in plugin or () for word in ("--plugin", entry)]
+    for option, value in (("--plugin-listen", plugin_listen), ("--plugin-host", plugin_host)):
+        command += [option, value] if value is not None else []
     os.execv(sys.executable, command)
-
-
-def synthesizers(server: Server = None, home: Home = None, as_json: Json = False) -> None:
-    """List the search algorithms."""
-    table = Table("name", "version", "state", "summary")
-    listed = []
-    with Connection(server, home or default_home()) as connection:
-        for info in Client(connection).synthesizers():
-            row = {"name": info.name, "version": info.description.version, "state": info.state}
-            table.add_row(*row.values(), info.description.summary)
-            listed.append(row | {"summary": info.description.summary})
-    show(table, listed, as_json)
 
 
 def doctor(home: Home = None, as_json: Json = False) -> None:

@@ -1,8 +1,9 @@
-"""Trained networks: `models` of a run, `export` of its best, `predict` with the file."""
+"""Trained networks: `models` of a run, `compare`, `export` of its best, `predict` with the file."""
 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from enum import Enum
@@ -15,7 +16,7 @@ from rich.table import Table
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.codes import FAILED
-from neunets_client.cli.options import Home, Json, Server, check_folder, run_name
+from neunets_client.cli.options import Home, Json, Server, check_folder, model_name, run_name
 from neunets_client.cli.show import show
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
@@ -23,7 +24,7 @@ from neunets_client.predict import predict as run_model
 from neunets_client.states import run_state, trial_state
 from neunets_client.trials import LISTED, finite
 
-__all__ = ["export", "models", "predict"]
+__all__ = ["compare", "export", "models", "predict"]
 
 
 class Format(Enum):
@@ -48,6 +49,34 @@ def models(run: str, server: Server = None, home: Home = None, as_json: Json = F
             row |= {"validation": finite(metrics, "valid_accuracy"), "macro_f1": finite(metrics, "valid_macro_f1")}
             listed.append(row | {"images_per_s": finite(metrics, "images_per_s"), "final": model.final})
     show(table, listed, as_json)
+
+
+def compare(
+    models: Annotated[list[str], typer.Argument(help="RUN/TRIAL, two to sixteen.")],
+    server: Server = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Put networks side by side: their figures, and in what they differ from the first."""
+    with Connection(server, home or default_home()) as connection:
+        found = Client(connection).compare([model_name(model) for model in models])
+    table = Table("figure", *(model.trial for model in found.models))
+    for row in found.figures:
+        table.add_row(row.name, *("" if math.isnan(value) else f"{value:,.6g}" for value in row.values))
+    rows = [
+        {"figure": row.name, "values": [None if math.isnan(value) else value for value in row.values]}
+        for row in found.figures
+    ]
+    show(table, rows, as_json)
+    for model, diff in zip(found.models[1:], [] if as_json else found.diffs, strict=False):
+        print(f"{model.trial}: {difference(diff)}")
+
+
+def difference(diff: service_pb2.GraphDiff) -> str:
+    """In one line."""
+    parts = [f"+{name}" for name in diff.added] + [f"-{name}" for name in diff.removed]
+    parts += [f"{each.node} {each.field}: {each.before or 'none'} → {each.after or 'none'}" for each in diff.changed]
+    return ", ".join(parts) or "the same network"
 
 
 def export(

@@ -25,6 +25,7 @@ __all__ = [
     "Server",
     "check_folder",
     "count",
+    "model_name",
     "run_name",
 ]
 
@@ -78,6 +79,14 @@ def check_folder(out: Path | None) -> None:
     """Whether a model could be written, before anything is trained."""
     if out is not None:
         saving.check_folder(out, "--out")
+
+
+def model_name(text: str) -> str:
+    """Of "RUN/TRIAL", or the whole name. Raises: InvalidRequest."""
+    run, _, trial = text.removeprefix("runs/").replace("/models/", "/").partition("/")
+    if not run or not trial or "/" in trial:
+        raise InvalidRequest("model", f"{text!r} is not of the form RUN/TRIAL")
+    return f"runs/{run}/models/{trial}"
 
 
 def run_name(run: str) -> str:
