@@ -2246,8 +2246,9 @@ export const Runs: GenService<{
     output: typeof ListRunsResponseSchema;
   },
   /**
-   * Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state.
-   * Without events for 15 s a message without an event is sent, as a heartbeat.
+   * Every event after `after_seq`, without gap or repeat, then new ones until the run is in a final state or PAUSED; it
+   * ends with the engine, too, so ask Get what it was. Without events for 15 s a message without an event is sent, as a
+   * heartbeat. INVALID_ARGUMENT for an `after_seq` beyond the last event. A client may set any deadline, and resume.
    *
    * @generated from rpc neunets.service.v1.Runs.Watch
    */
@@ -2257,6 +2258,8 @@ export const Runs: GenService<{
     output: typeof WatchRunResponseSchema;
   },
   /**
+   * Again on a STOPPED run: that run.
+   *
    * @generated from rpc neunets.service.v1.Runs.Stop
    */
   stop: {
@@ -2370,7 +2373,7 @@ export const Models: GenService<{
     output: typeof ExportModelResponseSchema;
   },
   /**
-   * One artifact's bytes from an offset, in chunks of at most 256 KiB.
+   * One artifact's bytes from an offset, in chunks of at most 256 KiB, to its end: compare size and SHA-256.
    *
    * @generated from rpc neunets.service.v1.Models.Download
    */
