@@ -168,6 +168,8 @@ class Plugin:
         missed = 0
         while True:
             await asyncio.sleep(HEALTH_EVERY_S)
+            if not self.link.is_up():  # it was ended, or has gone: whoever calls it next begins anew
+                return
             try:
                 await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=HEALTH_DEADLINE_S)
                 missed = missed + 1 if self.link.has_lapsed() else 0
