@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.client import Client
-from neunets_client.connection import Connection
+from neunets_client.connection import CHANNEL_OPTIONS, Connection
 from synthesizers import BEHAVIOURS
 
 # On a machine that does much else.
@@ -34,7 +34,7 @@ def engine(home: Path, *options: str) -> Iterator[Connection]:
     with (home / "engine.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
-            with grpc.insecure_channel(target) as channel:
+            with grpc.insecure_channel(target, CHANNEL_OPTIONS) as channel:
                 request = health_pb2.HealthCheckRequest()
                 health_pb2_grpc.HealthStub(channel).Check(request, timeout=START_DEADLINE_S, wait_for_ready=True)
             with Connection(target, home) as connection:

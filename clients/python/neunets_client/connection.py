@@ -24,8 +24,13 @@ START_DEADLINE_S: Final = 60.0
 PROBE_DEADLINE_S: Final = 2.0
 STOP_DEADLINE_S: Final = 20.0
 MOST_STARTS: Final = 5
-# gRPC's own waits between two attempts to connect would grow to two minutes.
-CHANNEL_OPTIONS: Final = (("grpc.initial_reconnect_backoff_ms", 200), ("grpc.max_reconnect_backoff_ms", 5000))
+# gRPC's own waits between two attempts to connect would grow to two minutes. A connection is no other channel's: at the
+# same address an engine may stand still while the one that took over from it answers.
+CHANNEL_OPTIONS: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5000),
+    ("grpc.use_local_subchannel_pool", 1),
+)
 
 
 def default_home() -> Path:
