@@ -56,14 +56,16 @@ def network(problem_input: Input, classes: int, units: int) -> Graph:
 
 
 class ScriptedRun:
-    """Candidate k has k + 4 hidden units. `gate` holds Propose back; `events` is what was ingested."""
+    """Candidate k has k + 4 hidden units. `gate` holds Propose back, which `proposing` says was called."""
 
     def __init__(self, problem: Problem, gate: Signal) -> None:
         self.problem = problem
         self.gate = gate
+        self.proposing = Signal()
         self.events: list[Event] = []
 
     def propose(self, want: int, budget: Budget) -> Proposals | Wait | Exhausted:
+        self.proposing.set()
         self.gate.wait()
         known = sum(len(event.candidates) for event in self.events if isinstance(event, Proposed))
         units = range(known + 4, known + 4 + want)

@@ -164,6 +164,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "patient": Patient,
     "content": Content,
     "raising": Raising,
+    "faulty": Raising,
     "dying": Dying,
     "reckless": Reckless,
     "speechless": Speechless,

@@ -193,7 +193,8 @@ def test_health_answers_and_a_second_call_is_refused_while_one_computes(peer: Pe
     peer.synthesizer.gate.clear()
     with ThreadPoolExecutor(1) as pool:
         busy = pool.submit(peer.propose)
-        error = refused(lambda: _until_refused(peer), CallInFlight)
+        assert peer.synthesizer.opened[0].proposing.wait(DEADLINE_S)
+        error = refused(peer.assess, CallInFlight)
         assert "in flight" in error.message
         check = health_pb2_grpc.HealthStub(peer.channel).Check(
             health_pb2.HealthCheckRequest(service=SERVICE), timeout=DEADLINE_S
@@ -233,10 +234,3 @@ def test_the_input_of_a_proposal_is_the_problems(peer: Peer) -> None:
 
 def _graphs(answer: pb.ProposeResponse) -> list[graph_pb2.Graph]:
     return [candidate.graph for candidate in answer.proposals.candidates]
-
-
-def _until_refused(peer: Peer) -> None:
-    """The first call may not have come to the run's thread yet."""
-    for number in range(10_000):
-        peer.assess()
-        assert number < 9_999

@@ -61,7 +61,7 @@ def test_it_predicts_what_the_runtime_does(synthesis: tuple[Synthesis, Connectio
 def test_a_run_without_a_model_says_why(connection: Connection, images: Path, tmp_path: Path) -> None:
     with pytest.raises(IllegalTransition, match=r"PAUSED and has no model: .*quarantine"):
         synthesize(
-            images, None, trials=1, synthesizer="raising", server=connection.target, out=tmp_path, progress="none"
+            images, None, trials=1, synthesizer="faulty", server=connection.target, out=tmp_path, progress="none"
         )
 
 
