@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from neunets_engine.plugins import read_manifest
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 GUIDE = (ROOT / "docs/plugins.md").read_text()
@@ -27,7 +29,7 @@ def shell(command: str, folder: Path) -> str:
 
 
 def test_the_guide_has_these_files_and_commands() -> None:
-    assert FILES.keys() == {"search.py", "plugin.toml", "main.go"}
+    assert FILES.keys() == {"search.py", "plugin.toml", "listed.toml", "main.go"}
     assert len(COMMANDS) == 3
 
 
@@ -37,6 +39,11 @@ def test_the_python_plugin_conforms_and_searches(tmp_path: Path) -> None:
     assert "conformant: core" in shell(COMMANDS[0], tmp_path)
     shell(COMMANDS[1], tmp_path)
     assert list(tmp_path.glob("neunets-*/model.onnx"))
+
+
+def test_the_listed_address_is_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "listed.toml").write_text(FILES["listed.toml"])
+    assert read_manifest(tmp_path / "listed.toml").endpoint == "127.0.0.1:7400"
 
 
 @pytest.mark.slow

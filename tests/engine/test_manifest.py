@@ -24,6 +24,14 @@ def test_a_manifest_names_command_and_folder(tmp_path: Path) -> None:
     assert (manifest.name, manifest.command, manifest.directory) == ("climb", ("./climb", "-v"), tmp_path / "bin")
 
 
+def test_an_address_may_be_listed(tmp_path: Path) -> None:
+    for file in ("ca.pem", "cert.pem", "key.pem"):
+        (tmp_path / file).touch()
+    manifest = read_manifest(written(tmp_path, 'name = "far"\nendpoint = "10.0.0.7:7411"\ntls = "."\n'))
+    assert (manifest.endpoint, manifest.tls, manifest.command) == ("10.0.0.7:7411", tmp_path, ())
+    assert read_manifest(written(tmp_path, 'name = "near"\nendpoint = "unix:/tmp/s"\n')).tls is None
+
+
 def test_name_and_command_suffice() -> None:
     manifest = parse_manifest("climb=python 'my file.py' --fast")
     assert manifest.command == ("python", "my file.py", "--fast")
@@ -42,6 +50,12 @@ def test_name_and_command_suffice() -> None:
         ('name = "a"\ncommand = ["x"]\n[sha256]\nx = "12"', "sha256"),
         ('name = "a"\ncommand = ["x"]\ncolour = "red"', "colour"),
         ("name = ", "no TOML"),
+        ('name = "a"\nendpoint = "nowhere"', "endpoint"),
+        ('name = "a"\nendpoint = "127.0.0.1:7411"\ncommand = ["x"]', "command"),
+        ('name = "a"\nendpoint = "10.0.0.7:7411"', "tls"),
+        ('name = "a"\nendpoint = "10.0.0.7:7411"\ntls = "."', r"no ca\.pem"),
+        ('name = "a"\nendpoint = "10.0.0.7:7411"\ntls = 3', "tls"),
+        ('name = "a"\nendpoint = "127.0.0.1:7411"\nhost_name = 3', "host_name"),
     ],
 )
 def test_a_bad_manifest_is_refused_with_its_key(tmp_path: Path, text: str, key: str) -> None:

@@ -41,7 +41,9 @@ def sample(kind: type[NeunetsError]) -> NeunetsError:
         return InvalidGraph("stage1/conv", "BAD_SHAPE", "größer als das Bild")
     if kind is SequenceGap:
         return SequenceGap(7, "event 8 is missing")
-    return kind("it broke", epoch="3", where="plugin")
+    error = kind("it broke", epoch="3", where="plugin")
+    error.retry_after_s = 2.5
+    return error
 
 
 @dataclass
@@ -146,7 +148,7 @@ def same(left: NeunetsError, right: NeunetsError) -> None:
     assert type(left) is type(right)
     assert left.message == right.message
     assert dict(left.metadata) == dict(right.metadata)
-    for field in ("field", "node", "rule", "applied_seq"):
+    for field in ("field", "node", "rule", "applied_seq", "retry_after_s"):
         assert getattr(left, field, None) == getattr(right, field, None)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import grpc
 import psutil
 import pytest
+from cryptography import x509
 
 from engines import engine, follow
 from neunets.errors import IllegalTransition, InvalidRequest, PermissionDenied, PluginUnavailable, Unauthenticated
@@ -28,6 +30,7 @@ from neunets_engine.plugins.authority import Authority, ends_at
 
 DEADLINE_S = 30.0
 ENGINE_NAME = "engine.neunets"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_address() -> str:
@@ -50,14 +53,16 @@ def enrol(connection: Connection, folder: Path, name: str = "far", life_s: float
 
 
 @contextmanager
-def running(enrolment: Path, address: str, behaviour: str = "good") -> Iterator[subprocess.Popen[bytes]]:
+def running(enrolment: Path, address: str, command: Sequence[str]) -> Iterator[subprocess.Popen[bytes]]:
     """A synthesizer that is nobody's child but this test's."""
-    script = Path(__file__).parents[1] / "synthesizers.py"
-    environment = {**os.environ, "NEUNETS_ENROLMENT": str(enrolment), "NEUNETS_LISTEN": address}
-    with (enrolment / "log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(script), behaviour, "none"], env=environment, stdout=log, stderr=log
-        )
+    with started(enrolment / "log", command, NEUNETS_ENROLMENT=str(enrolment), NEUNETS_LISTEN=address) as process:
+        yield process
+
+
+@contextmanager
+def started(log_file: Path, command: Sequence[str], **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(command, env={**os.environ, **environment}, stdout=log, stderr=log)
         try:
             yield process
         finally:
@@ -114,20 +119,37 @@ def far(tmp_path: Path) -> Far:
     return Far(tmp_path / "home")
 
 
+@pytest.fixture(
+    params=["python", pytest.param("go", marks=pytest.mark.slow), pytest.param("typescript", marks=pytest.mark.slow)]
+)
+def command(request: pytest.FixtureRequest) -> list[str]:
+    """That starts a synthesizer in this language."""
+    if request.param == "python":
+        return [sys.executable, str(ROOT / "tests/synthesizers.py"), "good", "none"]
+    tool, example = {"go": ("go", "go-hillclimb"), "typescript": ("npm", "ts-random")}[request.param]
+    if shutil.which(tool) is None:
+        pytest.skip(f"{tool} is not installed")
+    folder = ROOT / "plugins/examples" / example
+    subprocess.run(["make", "--no-print-directory", "-C", folder, "build"], check=True)
+    return [str(folder / example)] if request.param == "go" else ["node", str(folder / "dist/main.js")]
+
+
 def files_of(enrolment: Path) -> dict[str, bytes]:
     return {name: (enrolment / name).read_bytes() for name in ("ca.pem", "cert.pem", "key.pem")}
 
 
-def test_a_run_survives_its_synthesizer_and_its_engine(far: Far, images: Path, tmp_path: Path) -> None:
+def test_a_run_survives_its_synthesizer_and_its_engine(
+    far: Far, command: Sequence[str], images: Path, tmp_path: Path
+) -> None:
     address = free_address()
     with far.up() as connection:
         client = Client(connection)
         dataset = client.register(str(images), seed=0)
         enrolment = enrol(connection, tmp_path / "far")
-        with running(enrolment, address):
+        with running(enrolment, address, command):
             run = client.create(dataset.name, synthesizer="far", trials=9).name
             ended(client, run, 2)
-        with running(enrolment, address):
+        with running(enrolment, address, command):
             ended(client, run, 4)
             killed(far.home)
             with far.up() as after:
@@ -138,12 +160,12 @@ def test_a_run_survives_its_synthesizer_and_its_engine(far: Far, images: Path, t
 
 
 @pytest.mark.slow
-def test_it_may_stand_still_for_half_a_minute(far: Far, images: Path, tmp_path: Path) -> None:
+def test_it_may_stand_still_for_half_a_minute(far: Far, command: Sequence[str], images: Path, tmp_path: Path) -> None:
     with far.up() as connection:
         client = Client(connection)
         dataset = client.register(str(images), seed=0)
         enrolment = enrol(connection, tmp_path / "far")
-        with running(enrolment, free_address()) as process:
+        with running(enrolment, free_address(), command) as process:
             run = client.create(dataset.name, synthesizer="far", trials=6).name
             ended(client, run, 2)
             process.send_signal(signal.SIGSTOP)
@@ -153,13 +175,15 @@ def test_it_may_stand_still_for_half_a_minute(far: Far, images: Path, tmp_path: 
 
 
 @pytest.mark.slow
-def test_its_certificate_is_renewed_before_it_ends(far: Far, images: Path, tmp_path: Path) -> None:
+def test_its_certificate_is_renewed_before_it_ends(
+    far: Far, command: Sequence[str], images: Path, tmp_path: Path
+) -> None:
     with far.up("--certificate-life", "15") as connection:
         client = Client(connection)
         dataset = client.register(str(images), seed=0)
         enrolment = enrol(connection, tmp_path / "far")
         first = ends_at((enrolment / "cert.pem").read_bytes())
-        with running(enrolment, free_address()):
+        with running(enrolment, free_address(), command):
             ended(client, client.create(dataset.name, synthesizer="far", trials=1).name, 1)
             deadline = time.monotonic() + 60
             while ends_at((enrolment / "cert.pem").read_bytes()) <= first and time.monotonic() < deadline:
@@ -195,6 +219,75 @@ def test_strangers_are_refused_each_with_its_code(far: Far, tmp_path: Path) -> N
         with pytest.raises(PermissionDenied, match="belongs to no enrolment"):
             far.register(files, token, here)
         assert far.register(files_of(again), (again / "token").read_text(), there).plugin == "far"
+
+
+def test_a_refused_synthesizer_says_why_and_ends(
+    far: Far, command: Sequence[str], images: Path, tmp_path: Path
+) -> None:
+    with far.up() as connection:
+        late = enrol(connection, tmp_path / "late", "late", life_s=1e-3)
+        with running(late, free_address(), command) as process:
+            assert process.wait(DEADLINE_S) == 1
+        assert "expired" in (late / "log").read_text()
+        client, enrolment = Client(connection), enrol(connection, tmp_path / "far")
+        dataset = client.register(str(images), seed=0)
+        with running(enrolment, free_address(), command):
+            ended(client, client.create(dataset.name, synthesizer="far", trials=1).name, 1)
+        with running(enrolment, free_address(), command) as process:
+            assert process.wait(DEADLINE_S) == 1
+        assert "used already" in (enrolment / "log").read_text()
+
+
+def test_a_synthesizer_answers_the_engine_alone(far: Far, command: Sequence[str], images: Path, tmp_path: Path) -> None:
+    address = free_address()
+    with far.up() as connection:
+        client, enrolment = Client(connection), enrol(connection, tmp_path / "far")
+        dataset = client.register(str(images), seed=0)
+        neighbour = files_of(enrol(connection, tmp_path / "near", "near"))
+        with running(enrolment, address, command):
+            ended(client, client.create(dataset.name, synthesizer="far", trials=1).name, 1)
+            own = x509.load_pem_x509_certificate((enrolment / "cert.pem").read_bytes())
+            names = own.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            options = [("grpc.ssl_target_name_override", names.get_values_for_type(x509.DNSName)[0])]
+            shown = grpc.ssl_channel_credentials(neighbour["ca.pem"], neighbour["key.pem"], neighbour["cert.pem"])
+            for channel in (grpc.secure_channel(address, shown, options), grpc.insecure_channel(address)):
+                stub = synthesizer_pb2_grpc.SynthesizerStub(channel)
+                with channel, pytest.raises(grpc.RpcError) as raised:
+                    stub.Describe(synthesizer_pb2.DescribeRequest(), timeout=DEADLINE_S)
+                assert isinstance(rpc_error(raised.value), PermissionDenied | PluginUnavailable)
+
+
+@pytest.mark.parametrize("is_secure", [False, True])
+def test_an_address_that_the_operator_lists_is_called(
+    far: Far, command: Sequence[str], images: Path, tmp_path: Path, is_secure: bool
+) -> None:
+    address, environment, manifest = free_address(), {}, tmp_path / "plugin.toml"
+    text = f'name = "listed"\nendpoint = "{address}"\n'
+    if is_secure:
+        authority = Authority(tmp_path / "authority")
+        for name in ("listed.neunets", "engine.neunets"):
+            files = authority.plugin(name, timedelta(days=1))
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "ca.pem").write_bytes(authority.certificate)
+            (tmp_path / name / "cert.pem").write_bytes(files.certificate)
+            (tmp_path / name / "key.pem").write_bytes(files.key)
+        text += 'tls = "engine.neunets"\nhost_name = "listed.neunets"\n'
+        environment = {"NEUNETS_TLS": str(tmp_path / "listed.neunets")}
+    manifest.write_text(text)
+    with far.up("--plugin", str(manifest)) as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        with started(tmp_path / "log", command, NEUNETS_LISTEN=address, **environment):
+            run = client.create(dataset.name, synthesizer="listed", trials=6).name
+            ended(client, run, 2)
+        with started(tmp_path / "log", command, NEUNETS_LISTEN=address, **environment):
+            assert follow(client, run).state == "COMPLETED"
+
+
+def test_nothing_is_open_to_other_machines_without_encryption(command: Sequence[str], tmp_path: Path) -> None:
+    with started(tmp_path / "log", command, NEUNETS_LISTEN="0.0.0.0:7411") as process:
+        assert process.wait(DEADLINE_S) == 2
+    assert "NEUNETS_TLS" in (tmp_path / "log").read_text()
 
 
 def test_an_engine_for_this_machine_alone_enrols_nobody(connection: Connection, tmp_path: Path) -> None:

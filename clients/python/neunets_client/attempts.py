@@ -54,7 +54,7 @@ class Attempts:
             raise error
         is_lost = isinstance(error, PluginUnavailable)
         self._failing_since = now if self._failing_since is None else self._failing_since
-        wait_s = self._wait_s()
+        wait_s = max(self._wait_s(), error.retry_after_s)
         if now + wait_s > self._failing_since + (self._patience.lost_s if is_lost else self._patience.unready_s):
             raise NotReady(f"the engine does not answer: {error.message}") if is_lost else error
         return wait_s

@@ -8,7 +8,13 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { type ChannelCredentials, credentials, Client as GrpcClient, Metadata } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  credentials,
+  Client as GrpcClient,
+  Metadata,
+} from "@grpc/grpc-js";
 import { NeunetsError, toldBy } from "./errors.js";
 
 // The layer above retries by the contract's table; the channel only has to be there again soon.
@@ -35,8 +41,8 @@ export interface StreamLimits {
 export class Channel {
   readonly #client: GrpcClient;
 
-  constructor(target: string, secure: ChannelCredentials = credentials.createInsecure()) {
-    this.#client = new GrpcClient(target, secure, OPTIONS);
+  constructor(target: string, secure: ChannelCredentials = credentials.createInsecure(), options: ChannelOptions = {}) {
+    this.#client = new GrpcClient(target, secure, { ...OPTIONS, ...options });
   }
 
   close(): void {

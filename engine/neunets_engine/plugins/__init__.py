@@ -5,6 +5,7 @@ from neunets_engine.plugins.catalog import Manifest, installed, parse_manifest, 
 from neunets_engine.plugins.conformance import conform
 from neunets_engine.plugins.enrolment import Enrolments, RemotePluginHost
 from neunets_engine.plugins.host import PluginHost
+from neunets_engine.plugins.listed import ListedProcess
 from neunets_engine.plugins.plugin import Link, Plugin, PluginState
 from neunets_engine.plugins.process import ChildProcess
 from neunets_engine.plugins.session import PluginSession
@@ -14,6 +15,7 @@ __all__ = [
     "ChildProcess",
     "Enrolments",
     "Link",
+    "ListedProcess",
     "Manifest",
     "Plugin",
     "PluginHost",

@@ -36,8 +36,11 @@ async def conform(manifest: Manifest, level: str) -> AsyncIterator[service_pb2.C
     if level not in LEVELS:
         raise InvalidRequest("level", f"{level!r} is none of {', '.join(LEVELS)}")
     manifest.check_pins()
-    command = [sys.executable, "-m", "neunets.conform", "--command", shlex.join(manifest.command), "--level", level]
-    command += ["--directory", str(manifest.directory or Path.cwd()), "--stream"]
+    command = [sys.executable, "-m", "neunets.conform", "--level", level, "--stream"]
+    if manifest.endpoint:
+        command += ["--endpoint", manifest.endpoint]
+    else:
+        command += ["--command", shlex.join(manifest.command), "--directory", str(manifest.directory or Path.cwd())]
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,

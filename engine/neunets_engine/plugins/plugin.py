@@ -6,17 +6,18 @@ import asyncio
 import logging
 import random
 import time
+from collections import deque
 from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.errors import PluginFault, PluginUnavailable
-from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 
-__all__ = ["Connected", "Link", "Plugin", "PluginState"]
+__all__ = ["Connected", "Latencies", "Link", "Plugin", "PluginState", "stub_of"]
 
 LOG: Final = logging.getLogger(__name__)
 HEALTH_DEADLINE_S: Final = 2.0
@@ -26,6 +27,7 @@ MISSED_CHECKS: Final = 2
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 30.0
 FAULTS: Final = 5
+TIMED_CALLS: Final = 1000
 FAULT_WINDOW_S: Final = 600.0
 SERVICE: Final = synthesizer_pb2.DESCRIPTOR.services_by_name["Synthesizer"].full_name
 
@@ -71,6 +73,27 @@ class Link(Protocol):
         """End what hangs; `connect` makes a new beginning."""
 
 
+def stub_of(channel: grpc.aio.Channel) -> synthesizer_pb2_grpc.SynthesizerAsyncStub:
+    """The asyncio stub is a name for type checkers only."""
+    return cast("synthesizer_pb2_grpc.SynthesizerAsyncStub", synthesizer_pb2_grpc.SynthesizerStub(channel))
+
+
+class Latencies:
+    """Of one method's calls that were answered."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._seconds: deque[float] = deque(maxlen=TIMED_CALLS)
+
+    def add(self, seconds: float) -> None:
+        self.calls += 1
+        self._seconds.append(seconds)
+
+    def quantile(self, fraction: float) -> float:
+        """Seconds, of the last calls."""
+        return sorted(self._seconds)[int(fraction * (len(self._seconds) - 1))]
+
+
 class Plugin:
     """The channel to one synthesizer, made again after each loss."""
 
@@ -81,6 +104,7 @@ class Plugin:
         self.incarnation = 0  # grows with each connection: what was open in an older one is not any more
         self.description: synthesizer_pb2.DescribeResponse | None = None
         self.calls_in_flight = 0
+        self.latencies: dict[str, Latencies] = {}  # by method
         self.is_draining = False  # it is given no new runs
         self._channel: grpc.aio.Channel | None = None
         self._health: asyncio.Task[None] | None = None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -26,7 +27,7 @@ from neunets.errors import (
 )
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
-from neunets_engine.plugins.plugin import Plugin
+from neunets_engine.plugins.plugin import Latencies, Plugin, stub_of
 
 __all__ = ["PluginSession"]
 
@@ -42,7 +43,8 @@ SHORTEST_PROPOSE_S, LONGEST_PROPOSE_S = 5.0, 600.0
 USUAL_P99_S: Final = 20.0
 # Times that one batch of events may be refused before it is the plugin's fault.
 REFUSALS: Final = 5
-BACK_OFF_S: Final = 0.2
+# Unless the plugin wishes a longer one.
+BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 30.0
 # Attempts of a call whose plugin answers with an internal error, before it counts as a fault.
 INTERNAL_TRIES: Final = 3
 
@@ -75,7 +77,7 @@ class PluginSession:
         request = synthesizer_pb2.OpenRequest()
         request.CopyFrom(self._opening)
         request.validate_only = True
-        await self._call(lambda stub, s: stub.Open(request, timeout=s), OPEN_DEADLINE_S, run_scoped=False)
+        await self._call("Open", lambda stub, s: stub.Open(request, timeout=s), OPEN_DEADLINE_S, run_scoped=False)
 
     async def ingest(self) -> None:
         """Second operation: everything in the run's log that the plugin has not seen; opens the run where it is not."""
@@ -88,7 +90,7 @@ class PluginSession:
                 return
             request = synthesizer_pb2.IngestRequest(call=self._header(), events=events)
             try:
-                answer = await self._call(partial(_send_events, request), INGEST_DEADLINE_S, run_scoped=False)
+                answer = await self._call("Ingest", partial(_send_events, request), INGEST_DEADLINE_S, run_scoped=False)
             except (RunNotOpen, SequenceGap) as error:
                 refusals += 1
                 if refusals >= REFUSALS:
@@ -113,7 +115,7 @@ class PluginSession:
             )
             return stub.Propose(request, timeout=deadline_s)
 
-        answer = await self._call(ask, self._propose_deadline_s())
+        answer = await self._call("Propose", ask, self._propose_deadline_s())
         if answer.WhichOneof("outcome") is None:
             self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
             raise PluginFault(f"{self._plugin.name} answered Propose with nothing: it must say what it wants")
@@ -129,7 +131,7 @@ class PluginSession:
             return stub.Assess(request, timeout=deadline_s)
 
         try:
-            return await self._call(ask, ASSESS_DEADLINE_S, is_optional=True)
+            return await self._call("Assess", ask, ASSESS_DEADLINE_S, is_optional=True)
         except (DeadlineExceeded, PluginFault) as error:
             LOG.warning("no verdict from %s: %s", self._plugin.name, error.message)
             return None
@@ -140,7 +142,7 @@ class PluginSession:
             return
         request = synthesizer_pb2.CloseRequest(call=self._header(), reason=reason)
         try:
-            stub = _stub(await self._plugin.channel())
+            stub = stub_of(await self._plugin.channel())
             await stub.Close(request, timeout=CLOSE_DEADLINE_S)
         except (grpc.aio.AioRpcError, NeunetsError):
             return
@@ -154,7 +156,7 @@ class PluginSession:
             incarnation = self._plugin.incarnation
             try:
                 opened = await self._call(
-                    lambda stub, s: stub.Open(self._opening, timeout=s), OPEN_DEADLINE_S, run_scoped=False
+                    "Open", lambda stub, s: stub.Open(self._opening, timeout=s), OPEN_DEADLINE_S, run_scoped=False
                 )
             except BadCheckpoint:
                 self._opening.ClearField("checkpoint")
@@ -163,10 +165,17 @@ class PluginSession:
             self._incarnation = incarnation
 
     async def _call(
-        self, call: Call[Answer], usual_deadline_s: float, *, run_scoped: bool = True, is_optional: bool = False
+        self,
+        method: str,
+        call: Call[Answer],
+        usual_deadline_s: float,
+        *,
+        run_scoped: bool = True,
+        is_optional: bool = False,
     ) -> Answer:
-        """Repeat `call` by the contract's table of errors. `run_scoped`: it needs a run that is open and up to date.
+        """Repeat `call` of a method by the contract's table of errors.
 
+        `run_scoped`: it needs a run that is open and up to date.
         Raises: PluginFault once the plugin is in quarantine, and what the plugin refuses; if `is_optional`, also the
         first DeadlineExceeded or PluginFault.
         """
@@ -175,10 +184,12 @@ class PluginSession:
         while True:
             if run_scoped:
                 await self.ingest()
-            stub = _stub(await self._plugin.channel())
+            stub = stub_of(await self._plugin.channel())
             self._plugin.calls_in_flight += 1
+            begin = time.monotonic()
             try:
                 answer: Answer = await call(stub, deadline_s)
+                self._plugin.latencies.setdefault(method, Latencies()).add(time.monotonic() - begin)
                 return answer
             except grpc.aio.AioRpcError as raw:
                 error = _told(raw)
@@ -197,7 +208,7 @@ class PluginSession:
                     if not run_scoped:
                         raise error
                 case CallInFlight() | NotReady() | Busy():
-                    await asyncio.sleep(BACK_OFF_S)
+                    await asyncio.sleep(min(max(BACK_OFF_S, error.retry_after_s), LONGEST_BACK_OFF_S))
                 case DeadlineExceeded() | PluginFault() if is_optional:
                     raise error
                 case DeadlineExceeded() if not late:
@@ -233,11 +244,6 @@ def _told(raw: grpc.aio.AioRpcError) -> NeunetsError:
     """What the plugin answered; an exception that it did not name is a fault of its own."""
     error = rpc_error(raw)
     return PluginFault(error.message) if type(error) is NeunetsError else error
-
-
-def _stub(channel: grpc.aio.Channel) -> synthesizer_pb2_grpc.SynthesizerAsyncStub:
-    """The asyncio stub is a name for type checkers only."""
-    return cast("synthesizer_pb2_grpc.SynthesizerAsyncStub", synthesizer_pb2_grpc.SynthesizerStub(channel))
 
 
 def _send_events(

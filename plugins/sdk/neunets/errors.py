@@ -29,7 +29,9 @@ __all__ = [
 
 
 class NeunetsError(Exception):
-    """Base of all. `metadata` goes into the ErrorInfo of a gRPC status."""
+    """Base of all. `metadata` goes into the ErrorInfo of a gRPC status, `retry_after_s` into its RetryInfo."""
+
+    retry_after_s: float = 0.0  # to wait at least before the call is made again
 
     def __init__(self, message: str, **metadata: str) -> None:
         super().__init__(message)
@@ -100,6 +102,8 @@ class BadCheckpoint(NeunetsError):
 
 class Busy(NeunetsError):
     """Too many runs, or too much asked at once: wait."""
+
+    retry_after_s = 1.0
 
 
 class NotReady(NeunetsError):

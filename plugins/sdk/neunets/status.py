@@ -97,15 +97,23 @@ def rpc_error(error: grpc.RpcError) -> NeunetsError:
     if not isinstance(error, grpc.Call | grpc.aio.AioRpcError):
         return PluginFault(f"a call failed without a status: {error!r}")
     code, message = error.code(), error.details() or error.code().name
-    info, field = _details(error.trailing_metadata())
+    info, field, retry_after_s = _details(error.trailing_metadata())
     if info is None:
-        return _rebuilt(_WITHOUT_REASON.get(code, PluginFault), message, {}, field)
-    by_code = _UNKNOWN_REASON.get(code) or _WITHOUT_REASON.get(code, PluginFault)
-    return _rebuilt(_BY_REASON.get((code, info.reason), by_code), message, dict(info.metadata), field)
+        told = _rebuilt(_WITHOUT_REASON.get(code, PluginFault), message, {}, field)
+    else:
+        by_code = _UNKNOWN_REASON.get(code) or _WITHOUT_REASON.get(code, PluginFault)
+        told = _rebuilt(_BY_REASON.get((code, info.reason), by_code), message, dict(info.metadata), field)
+    if retry_after_s:
+        told.retry_after_s = retry_after_s
+    return told
 
 
 class StatusInterceptor(grpc.ServerInterceptor):
     """Turns what a servicer raises into a status; for threaded servers."""
+
+    def __init__(self, admit: Callable[[grpc.ServicerContext], None] = lambda context: None) -> None:
+        """`admit` raises where the caller may call nothing."""
+        self._admit = admit
 
     def intercept_service(
         self,
@@ -120,12 +128,14 @@ class StatusInterceptor(grpc.ServerInterceptor):
 
         def answer(request: object, context: grpc.ServicerContext) -> object:
             try:
+                self._admit(context)
                 return behavior(request, context)
             except Exception as error:
                 _abort(context, method, error)
 
         def stream(request: object, context: grpc.ServicerContext) -> Iterator[object]:
             try:
+                self._admit(context)
                 yield from behavior(request, context)
             except Exception as error:
                 _abort(context, method, error)
@@ -202,19 +212,26 @@ def _status(method: str, error: Exception) -> tuple[Code, str, tuple[tuple[str, 
             field=_shortened(error.field, LONGEST_VALUE), description=_shortened(message, LONGEST_VALUE)
         )
         status.details.add().Pack(bad)
+    if error.retry_after_s:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromMilliseconds(int(1000 * error.retry_after_s))
+        status.details.add().Pack(retry)
     return code, message, ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def _details(metadata: Any) -> tuple[error_details_pb2.ErrorInfo | None, str]:
-    """(our ErrorInfo, path of the first bad field) in a call's trailing metadata; (None, "") where there is none."""
+def _details(metadata: Any) -> tuple[error_details_pb2.ErrorInfo | None, str, float]:
+    """(our ErrorInfo, path of the first bad field, seconds to wait) in a call's trailing metadata.
+
+    None, "" and 0 where there is none.
+    """
     status = status_pb2.Status()
     for key, value in metadata or ():
         if key == DETAILS_KEY:
             try:
                 status.ParseFromString(value)
             except DecodeError:
-                return None, ""
-    info, field = error_details_pb2.ErrorInfo(), ""
+                return None, "", 0.0
+    info, field, retry_after_s = error_details_pb2.ErrorInfo(), "", 0.0
     found = False
     for detail in status.details:
         if detail.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
@@ -222,7 +239,10 @@ def _details(metadata: Any) -> tuple[error_details_pb2.ErrorInfo | None, str]:
         bad = error_details_pb2.BadRequest()
         if detail.Is(bad.DESCRIPTOR) and detail.Unpack(bad) and bad.field_violations:
             field = bad.field_violations[0].field
-    return (info if found else None), field
+        retry = error_details_pb2.RetryInfo()
+        if detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry):
+            retry_after_s = retry.retry_delay.ToMilliseconds() / 1000
+    return (info if found else None), field, retry_after_s
 
 
 def _rebuilt(kind: type[NeunetsError], message: str, metadata: Mapping[str, str], field: str) -> NeunetsError:

@@ -73,7 +73,7 @@ export type Outcome =
   /** Nothing more will be proposed. */
   | { kind: "exhausted"; reason: string };
 
-/** The engine, as it serves plugins. */
+/** The engine, as it serves plugins. One that has registered nowhere has none to ask: FAILED_PRECONDITION. */
 export interface Host {
   /** Parameters, FLOPs and memory, by the engine's own model. */
   estimateCost(graph: GraphInit | Graph): Promise<EstimateCostResponse>;

@@ -10,17 +10,31 @@ from typing import Final, Protocol
 
 import grpc
 
-from neunets.errors import InvalidRequest
+from neunets.errors import InvalidRequest, PermissionDenied
 from neunets.process import die_with_parent
+from neunets.sockets import is_open_to_others
 
-__all__ = ["Enrolled", "Launched", "Place", "place_of"]
+__all__ = ["Alone", "Enrolled", "Launched", "Place", "Site", "place_of"]
 
 # In the engine's certificate, whatever its address is.
 ENGINE_NAME: Final = "engine.neunets"
 
 
-class Place(Protocol):
-    """The way from the engine to this process and back."""
+class Site(Protocol):
+    """The way from the engine to this process."""
+
+    def bind(self, server: grpc.Server) -> str:
+        """Let the server listen; returns the gRPC target for the engine. Raises: InvalidRequest."""
+
+    def admit(self, context: grpc.ServicerContext) -> None:
+        """Raises: PermissionDenied for a caller that is not the engine."""
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+
+
+class Place(Site, Protocol):
+    """And back: it registers."""
 
     @property
     def token(self) -> str:
@@ -33,19 +47,17 @@ class Place(Protocol):
     def channel(self) -> grpc.Channel:
         """A new one, to the plugin host."""
 
-    def bind(self, server: grpc.Server) -> str:
-        """Let the server listen; returns the gRPC target for the engine. Raises: InvalidRequest."""
-
     def rotate(self, certificate: bytes) -> None:
         """From now on show another certificate (PEM), of the same key."""
 
-    def close(self) -> None:
-        """Leave nothing behind."""
 
-
-def place_of(environment: Mapping[str, str]) -> Place:
+def place_of(environment: Mapping[str, str]) -> Place | Alone:
     """Raises: InvalidRequest, which names what is missing."""
-    return Enrolled(environment) if "NEUNETS_ENROLMENT" in environment else Launched(environment)
+    if "NEUNETS_ENROLMENT" in environment:
+        return Enrolled(environment)
+    if "NEUNETS_LISTEN" in environment and "NEUNETS_HOST" not in environment:
+        return Alone(environment)
+    return Launched(environment)
 
 
 class Launched:
@@ -76,6 +88,9 @@ class Launched:
         finally:
             os.umask(before)
         return f"unix:{self._socket}"
+
+    def admit(self, context: grpc.ServicerContext) -> None:
+        """Nobody else may open the socket."""
 
     def rotate(self, certificate: bytes) -> None:
         """A socket that nobody else may open has no certificate."""
@@ -119,6 +134,11 @@ class Enrolled:
             raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {self._listen}: is the port taken?")
         return self._endpoint
 
+    def admit(self, context: grpc.ServicerContext) -> None:
+        """Other synthesizers have certificates of the same authority."""
+        if ENGINE_NAME.encode() not in context.auth_context().get("x509_subject_alternative_name", ()):
+            raise PermissionDenied("only the engine may call this synthesizer")
+
     def rotate(self, certificate: bytes) -> None:
         scratch = self._folder / "cert.pem.part"
         scratch.write_bytes(certificate)
@@ -138,6 +158,47 @@ class Enrolled:
         except OSError as error:
             text = f"{self._folder / name} cannot be read ({error.strerror}): enrol with `neunets synthesizers enroll`"
             raise InvalidRequest("NEUNETS_ENROLMENT", text) from error
+
+
+class Alone:
+    """A process that registers nowhere: the engine's operator lists its address.
+
+    NEUNETS_LISTEN: HOST:PORT or unix:PATH. NEUNETS_TLS: folder with `ca.pem`, `cert.pem`, `key.pem`, for mutual TLS;
+    without it only this machine may call.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._listen, self._tls = environment["NEUNETS_LISTEN"], environment.get("NEUNETS_TLS", "")
+        if not self._tls and is_open_to_others(self._listen):
+            text = (
+                f"{self._listen} is open to other machines, without encryption: set NEUNETS_TLS, or listen on 127.0.0.1"
+            )
+            raise InvalidRequest("NEUNETS_LISTEN", text)
+
+    def bind(self, server: grpc.Server) -> str:
+        try:
+            if self._tls:
+                folder = Path(self._tls)
+                pair = [((folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes())]
+                credentials = grpc.ssl_server_credentials(pair, (folder / "ca.pem").read_bytes(), True)
+                bound = server.add_secure_port(self._listen, credentials)
+            else:
+                bound = server.add_insecure_port(self._listen)
+        except OSError as error:
+            raise InvalidRequest("NEUNETS_TLS", f"{error.filename} cannot be read: {error.strerror}") from error
+        except RuntimeError:
+            bound = 0
+        if not bound:
+            raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {self._listen}: is it taken?")
+        return self._listen
+
+    def admit(self, context: grpc.ServicerContext) -> None:
+        """Whoever has a certificate of the authority."""
+
+    def close(self) -> None:
+        with suppress(FileNotFoundError):
+            if self._listen.startswith("unix:"):
+                Path(self._listen.removeprefix("unix:")).unlink()
 
 
 def _needed(environment: Mapping[str, str], name: str, hint: str) -> str:

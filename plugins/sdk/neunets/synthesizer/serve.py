@@ -24,7 +24,7 @@ from neunets.errors import (
 )
 from neunets.status import StatusInterceptor, rpc_error
 from neunets.synthesizer.api import Synthesizer
-from neunets.synthesizer.place import Place, place_of
+from neunets.synthesizer.place import Alone, Place, Site, place_of
 from neunets.synthesizer.servicer import SynthesizerServicer
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets.synthesizer.wire import description_to_proto
@@ -58,15 +58,19 @@ def serve(synthesizer: Synthesizer) -> int:
         print(error.message, file=sys.stderr)
         return 2
     try:
+        if isinstance(place, Alone):
+            LOG.info("serving on %s", endpoint)
+            stop.wait()
+            return 0
         return _Registration(synthesizer, servicer, place, endpoint).keep(stop)
     finally:
         server.stop(grace=1.0).wait()
         place.close()
 
 
-def listen(servicer: SynthesizerServicer, place: Place) -> tuple[grpc.Server, str]:
+def listen(servicer: SynthesizerServicer, place: Site) -> tuple[grpc.Server, str]:
     """A server that serves, and the gRPC target for the engine. Raises: InvalidRequest."""
-    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()])
+    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor(place.admit)])
     synthesizer_pb2_grpc.add_SynthesizerServicer_to_server(servicer, server)
     healthy = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)

@@ -1,0 +1,68 @@
+"""A plugin whose address the operator has listed: it registers nowhere, and is called there."""
+
+from __future__ import annotations
+
+import grpc
+
+from neunets.errors import DeadlineExceeded, NotReady, PluginUnavailable
+from neunets.status import rpc_error
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine.plugins.catalog import Manifest
+from neunets_engine.plugins.plugin import Connected, stub_of
+from neunets_engine.plugins.remote import OPTIONS, PATIENCE_S
+
+__all__ = ["ListedProcess"]
+
+
+class ListedProcess:
+    """The `Link` to a process that others start and end."""
+
+    def __init__(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._is_cut = False
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        return ()
+
+    def pid(self) -> int | None:
+        return None
+
+    def is_up(self) -> bool:
+        return not self._is_cut
+
+    def has_lapsed(self) -> bool:
+        return False
+
+    async def connect(self) -> Connected:
+        """Raises: NotReady where it does not answer; what it answers else."""
+        channel = self._channel()
+        try:
+            stub = stub_of(channel)
+            request = synthesizer_pb2.DescribeRequest()
+            description = await stub.Describe(request, timeout=PATIENCE_S, wait_for_ready=True)
+        except grpc.aio.AioRpcError as raw:
+            await channel.close()
+            error = rpc_error(raw)
+            if not isinstance(error, PluginUnavailable | DeadlineExceeded | NotReady):
+                raise error from raw
+            text = f"synthesizer {self._manifest.name} does not answer at {self._manifest.endpoint}: start it"
+            raise NotReady(f"{text}, then go on with `neunets resume RUN`") from raw
+        self._is_cut = False
+        return Connected(channel, description)
+
+    async def cut(self) -> None:
+        """The process is not ours to end: only the connection is made anew."""
+        self._is_cut = True
+
+    def _channel(self) -> grpc.aio.Channel:
+        options: list[tuple[str, str | int]] = [*OPTIONS]
+        if self._manifest.tls is None:
+            return grpc.aio.insecure_channel(self._manifest.endpoint, options=options)
+        authority, key, certificate = (
+            (self._manifest.tls / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem")
+        )
+        if self._manifest.host_name:
+            options.append(("grpc.ssl_target_name_override", self._manifest.host_name))
+        credentials = grpc.ssl_channel_credentials(authority, key, certificate)
+        return grpc.aio.secure_channel(self._manifest.endpoint, credentials, options=options)
