@@ -16,6 +16,7 @@ from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 from neunets_client.frames import trials_frame
+from neunets_client.interruptible import Interruptible
 from neunets_client.predict import Example, Predictions, predict_all
 from neunets_client.progress import Progress, SynthesisView
 from neunets_client.saving import check_folder
@@ -159,11 +160,10 @@ def synthesize(
 
 def _follow(client: Client, run: str, view: SynthesisView) -> None:
     """Show the run until it ends; an interrupt has it end with the best so far."""
-    seq, is_stopping = 0, False
+    watched, is_stopping = Interruptible(client.watch(run)), False
     while True:
         try:
-            for response in client.watch(run, seq):
-                seq = response.event.seq or seq
+            for response in watched:
                 view.take(response)
             return
         except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from neunets.errors import InvalidGraph
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
+from neunets_client.interruptible import Interruptible
 from neunets_client.trials import COLUMNS, LAST_COLUMNS, Figure, ShownTrial
 
 __all__ = ["Board", "follow", "print_line"]
@@ -127,7 +128,7 @@ class Board:
 
 def follow(responses: Iterable[service_pb2.WatchRunResponse], console: Console) -> None:
     """Show a run until its events end."""
-    board = Board()
+    board, responses = Board(), Interruptible(responses)
     if console.is_terminal:
         with Live(board, console=console, refresh_per_second=REFRESH_HZ):
             for response in responses:
