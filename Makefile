@@ -55,6 +55,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/data.py
 	$(BIN)/python benchmarks/variants.py digits=digits fashion-mnist=$(FASHION)
 	$(BIN)/python benchmarks/crashes.py
+	$(BIN)/python -m pip install --quiet --group bench
+	$(BIN)/python benchmarks/orchestration.py
 
 clean:
 	rm -rf $(VENV) demo tests/node/node_modules

@@ -96,9 +96,9 @@ def fixed(data: str, budget_s: float, seed: int, home: Path) -> dict[str, float]
     }
 
 
-def compared(data: str, budget: str, seeds: list[int], home: Path) -> dict[str, Any]:
-    """Of one budget: the rows of its seeds, and whether all limits hold."""
-    budget_s, rows = seconds(budget), []
+def compared(data: str, budget: str, seeds: list[int], home: Path, known: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of one budget: the `known` rows and those of its seeds, and whether all limits hold."""
+    budget_s, rows = seconds(budget), [row for row in known if row["seed"] not in seeds]
     for seed in seeds:
         found = synthesis(data, budget, seed, home)
         rows.append({"seed": seed, "synthesis": found, "fixed": fixed(data, budget_s, seed, home)})
@@ -130,12 +130,15 @@ def main() -> int:
     parser.add_argument("data", help="what `neunets synthesize` takes")
     parser.add_argument("--budgets", nargs="+", default=["60s", "10m"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--add", action="store_true", help="to what was measured here before, of this very code")
     arguments = parser.parse_args()
-    results: dict[str, Any] = {}
+    results = report.read(f"accuracy-{arguments.name}") if arguments.add else {}
     with tempfile.TemporaryDirectory() as scratch:
         for budget in arguments.budgets:
-            results[budget] = compared(arguments.data, budget, arguments.seeds, Path(scratch))
-            written = report.write(f"accuracy-{arguments.name}", arguments.seeds, results)
+            known = results.get(budget, {}).get("rows", [])
+            results[budget] = compared(arguments.data, budget, arguments.seeds, Path(scratch), known)
+            seeds = sorted({row["seed"] for result in results.values() for row in result["rows"]})
+            written = report.write(f"accuracy-{arguments.name}", seeds, results)
     print(written)
     return 0 if all(all(result["limits"].values()) for result in results.values()) else 1
 

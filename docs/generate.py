@@ -10,6 +10,7 @@ from typing import Final
 
 import reference
 
+from neunets.conform import table
 from neunets.ops import OPERATORS, Attribute
 from neunets_engine.lifecycle import mermaid
 
@@ -49,7 +50,24 @@ def _attribute(name: str, rule: Attribute) -> str:
     return f"`{name}` ({kind}{'' if rule.default is None else f'; usually {rule.default}'})"
 
 
-PAGES: Final[Mapping[str, str]] = {"lifecycle.md": lifecycle(), "operators.md": operators(), **reference.pages()}
+def laws() -> str:
+    lines = [
+        "# Laws that the conformance kit tests",
+        "",
+        "Made from its registry; `conformance.md` says how they are tested.",
+    ]
+    for level in dict.fromkeys(level for _, level, _ in table()):
+        lines += ["", f"## {level}", "", "| check | law |", "| --- | --- |"]
+        lines += [f"| `{id_}` | {law} |" for id_, of, law in table() if of == level]
+    return "\n".join(lines) + "\n"
+
+
+PAGES: Final[Mapping[str, str]] = {
+    "lifecycle.md": lifecycle(),
+    "operators.md": operators(),
+    "laws.md": laws(),
+    **reference.pages(),
+}
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -13,10 +14,12 @@ from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError
 from neunets_engine.engine import EngineSettings, Remote, serve
-from neunets_engine.executor import local_devices
+from neunets_engine.executor import TRAINER, local_devices
 from neunets_engine.plugins import parse_manifest
 
 PLUGINS: Final = "NEUNETS_PLUGINS"
+# The thread that writes the store wakes for moments, which it would wait for at Python's usual 5 ms.
+SWITCH_S: Final = 5e-4
 
 
 def main() -> int:
@@ -37,6 +40,9 @@ def main() -> int:
     parser.add_argument("--plugin-host", help="HOST:PORT under which they reach it; by default --plugin-listen")
     parser.add_argument("--certificate-life", type=float, default=86400.0, help="of their certificates, in seconds")
     parser.add_argument("--child-of", type=int, help="id of a process: when it ends, the engine ends in good order")
+    parser.add_argument(
+        "--trainer", type=shlex.split, default=TRAINER, help="command of a worker that speaks neunets.worker.v1"
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     devices = [name for name in arguments.devices.split(",") if name] or local_devices()
@@ -46,8 +52,15 @@ def main() -> int:
     except InvalidRequest as error:
         parser.error(error.message)
     settings = EngineSettings(
-        arguments.home.resolve(), arguments.listen, devices, arguments.take_up, plugins, remote=_remote(arguments)
+        arguments.home.resolve(),
+        arguments.listen,
+        devices,
+        arguments.take_up,
+        plugins,
+        remote=_remote(arguments),
+        trainer=arguments.trainer,
     )
+    sys.setswitchinterval(SWITCH_S)
     try:
         asyncio.run(_run(settings, arguments.child_of))
     except NeunetsError as error:

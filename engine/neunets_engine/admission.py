@@ -59,8 +59,7 @@ def admit(
         return recipe
     try:
         graph = graph_from_proto(candidate.graph)
-        validate(graph, classes=rules.classes, input=rules.input)
-        price = cost(graph)
+        price = cost(graph, validate(graph, classes=rules.classes, input=rules.input))
     except InvalidGraph as error:
         return [_refusal("BAD_GRAPH", error.node, error.message)]
     limit = MOST_PARAMS if rules.max_params is None else min(rules.max_params, MOST_PARAMS)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from neunets.cost import STEP_COST
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 
-__all__ = ["STEP_COST", "BudgetPlan", "usual_batch"]
+__all__ = ["BudgetPlan", "usual_batch"]
 
 # Share of the wall time after which nothing new is trained for the search. The rest trains the winner on, at its full
 # length and with every core: a search that takes more loses more to a fixed network than it finds.
@@ -33,8 +34,6 @@ LARGEST_BATCH: Final = 128
 STEPS_AN_EPOCH: Final = 16
 # Of the wall budget, what a measurement before the search may cost.
 MEASUREMENT_SHARE: Final = 0.02
-# FLOPs of a training step, in those of evaluating its examples once.
-STEP_COST: Final = 3.0
 # What several threads do for one training, over what they would do for one each.
 THREAD_EFFICIENCY: Final = 0.8
 # With so many epochs for each of them, half the cores train the winner on and half train it anew, and the better of
@@ -90,6 +89,21 @@ class BudgetPlan:
             return synthesizer_pb2.Recipe(epochs=self._epochs())
         seconds = self.trial_s(used_s)
         return None if seconds is None else synthesizer_pb2.Recipe(device_s=seconds)
+
+    def trial_total(self, used_s: float, flops: int, slot_flops: float | None) -> synthesizer_pb2.Recipe | None:
+        """As `search_total`, of a trial of a network of so many `flops`.
+
+        A slow machine would tell networks apart before any has seen the data once, where the small are ahead: a trial
+        is long enough for that, as far as the search's time goes, and unless the user has said how many there are.
+        """
+        total = self.search_total(used_s)
+        if total is None or total.WhichOneof("total") != "device_s" or self.trials is not None or slot_flops is None:
+            return total
+        left = self.search_end_s() - used_s
+        seconds = max(total.device_s, min(STEP_COST * flops * self.train_rows / slot_flops, left))
+        if left - seconds < seconds / 2:  # too little for another one
+            seconds = left
+        return synthesizer_pb2.Recipe(device_s=seconds)
 
     def final_total(self, used_s: float, reserve_s: float = 0.0) -> synthesizer_pb2.Recipe:
         """Of a final training, were it to start now; it leaves `reserve_s` over. Zero epochs: only evaluate."""

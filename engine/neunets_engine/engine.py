@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -20,15 +19,16 @@ from grpc_reflection.v1alpha import reflection
 
 from neunets.errors import InvalidRequest, NotReady
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets.sockets import check_home
+from neunets.sockets import check_home, is_open_to_others
 from neunets.status import AioStatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 from neunets.worker.v1 import worker_pb2_grpc
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
 from neunets_engine.disk import DiskFull, keeping
-from neunets_engine.executor import LocalExecutor
+from neunets_engine.executor import TRAINER, LocalExecutor
 from neunets_engine.leases import Patience
+from neunets_engine.picks import Picks
 from neunets_engine.plugins import Authority, Enrolments, Manifest, RemotePluginHost, installed
 from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
@@ -64,7 +64,8 @@ class EngineSettings:
     """`home`: everything that is kept; `listen`: gRPC address of the service API; `devices`: one entry a slot.
 
     `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones;
-    `memory_bytes`: that all workers may use together; `remote`: None: synthesizers are children of the engine.
+    `memory_bytes`: that all workers may use together; `remote`: None: synthesizers are children of the engine;
+    `trainer`: the command of a worker, which speaks `neunets.worker.v1`.
     """
 
     home: Path
@@ -75,6 +76,7 @@ class EngineSettings:
     patience: Patience = field(default_factory=Patience)
     memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
     remote: Remote | None = None
+    trainer: Sequence[str] = TRAINER
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
@@ -104,7 +106,9 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     for left in home.glob("host-*.sock"):
         left.unlink(missing_ok=True)
     endpoint = f"unix:{home / f'host-{epoch}.sock'}"
-    executor = LocalExecutor(endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost)
+    executor = LocalExecutor(
+        endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost, settings.trainer
+    )
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
@@ -114,6 +118,7 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     enrolments = Enrolments(
         store.synthesizers, authority, credentials, remote.host if remote is not None else None, life_s
     )
+    picks = Picks(store, artifacts, scheduler, executor.slots)
     supervisor = Supervisor(resources, manifests, enrolments, home / "plugins", endpoint, epoch)
 
     host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
@@ -130,7 +135,7 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
 
     api = grpc.aio.server(interceptors=[AioStatusInterceptor()])
     service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
-    service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets"), api)
+    service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets", picks), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
     healthy = health_aio.HealthServicer()
@@ -162,6 +167,7 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     finally:
         await healthy.enter_graceful_shutdown()
         await supervisor.close()
+        await picks.close()
         for task in background:
             task.cancel()
         await asyncio.gather(*background, return_exceptions=True)
@@ -187,14 +193,7 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
 
 def _check_loopback(address: str) -> None:
     """Raises: InvalidRequest. There is no TLS here and nobody is asked who they are: other machines stay out."""
-    if address.startswith("unix:"):
-        return
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        is_loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_loopback = False
-    if not is_loopback:
+    if is_open_to_others(address):
         fix = "listen on 127.0.0.1, [::1] or unix:PATH; reach it from elsewhere through an SSH tunnel"
         raise InvalidRequest("--listen", f"{address!r} is open to other machines, without encryption: {fix}")
 

@@ -11,7 +11,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.store import has_result
 
-__all__ = ["FinalPlan"]
+__all__ = ["FinalPlan", "closing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class FinalPlan:
         ]
 
     def _training(self, number: int, *, continues: bool, closes: bool, threads: int) -> store_pb2.TrialRecord:
-        trial = self._trial(number, self.best.result.artifacts["weights"])
+        trial = _trial(self.best, self.made + 1 + number, self.best.result.artifacts["weights"])
         trial.continues, trial.closes, trial.threads = continues, closes, threads
         trial.recipe.CopyFrom(self.best.asked)
         trial.recipe.ClearField("total")
@@ -48,12 +48,7 @@ class FinalPlan:
     def _closing(self, finals: Sequence[store_pb2.TrialRecord]) -> store_pb2.TrialRecord:
         """Only evaluates: the best of what the search and the final trainings left."""
         kept = max([self.best, *filter(has_result, finals)], key=self._rank)
-        trial = self._trial(0, kept.result.artifacts["weights"])
-        trial.closes, trial.threads = True, self.slots
-        trial.recipe.CopyFrom(kept.recipe)
-        trial.recipe.ClearField("total")
-        trial.recipe.epochs = 0.0
-        return trial
+        return closing(self.best, kept, self.made, self.slots)
 
     def _rank(self, trial: store_pb2.TrialRecord) -> tuple[float, float]:
         """Larger is better; of equals the first of the order above is taken."""
@@ -61,21 +56,31 @@ class FinalPlan:
         rank = (metrics.get(self.metric, float("-inf")), -metrics.get("valid_loss", float("inf")))
         return (float("-inf"), float("-inf")) if any(map(math.isnan, rank)) else rank
 
-    def _trial(self, number: int, incumbent: synthesizer_pb2.ArtifactRef) -> store_pb2.TrialRecord:
-        best = self.best
-        return store_pb2.TrialRecord(
-            run=best.run,
-            trial=f"t{self.made + 1 + number:06d}",
-            candidate=best.candidate,
-            graph=best.graph,
-            asked=best.asked,
-            params=best.params,
-            flops=best.flops,
-            activation_bytes=best.activation_bytes,
-            rationale=best.rationale,
-            state=service_pb2.TRIAL_STATE_WAITING,
-            accumulate=best.accumulate,
-            final_of=best.trial,
-            incumbent=incumbent,
-            injected=best.injected,
-        )
+
+def closing(best: store_pb2.TrialRecord, kept: store_pb2.TrialRecord, made: int, slots: int) -> store_pb2.TrialRecord:
+    """A trial that trains nothing: the weights that `kept` has left, of the network of `best`, on the test set."""
+    trial = _trial(best, made + 1, kept.result.artifacts["weights"])
+    trial.closes, trial.threads = True, slots
+    trial.recipe.CopyFrom(kept.recipe)
+    trial.recipe.ClearField("total")
+    trial.recipe.epochs = 0.0
+    return trial
+
+
+def _trial(best: store_pb2.TrialRecord, number: int, incumbent: synthesizer_pb2.ArtifactRef) -> store_pb2.TrialRecord:
+    return store_pb2.TrialRecord(
+        run=best.run,
+        trial=f"t{number:06d}",
+        candidate=best.candidate,
+        graph=best.graph,
+        asked=best.asked,
+        params=best.params,
+        flops=best.flops,
+        activation_bytes=best.activation_bytes,
+        rationale=best.rationale,
+        state=service_pb2.TRIAL_STATE_WAITING,
+        accumulate=best.accumulate,
+        final_of=best.trial,
+        incumbent=incumbent,
+        injected=best.injected,
+    )

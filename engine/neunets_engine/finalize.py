@@ -61,9 +61,12 @@ async def export_final(run_id: str, trial: str, wall_s: float, store: Store, art
     """
     record = store.trial(run_id, trial)
     kept = store.run(run_id)
-    finals = dict.fromkeys([*kept.final_trials, trial])
-    titles = {name: "trained on" if store.trial(run_id, name).continues else "trained anew" for name in finals}
-    titles |= {record.final_of: "best of the search"} if record.final_of else {}
+    if trial in kept.final_trials:
+        finals = [store.trial(run_id, name) for name in kept.final_trials]
+        titles = {final.trial: "trained on" if final.continues else "trained anew" for final in finals}
+        titles[record.final_of] = "best of the search"
+    else:  # a user has picked it
+        titles = {record.final_of or trial: "trained"}
     curves = tuple(_curve(title, store.metrics(run_id, name)) for name, title in titles.items())
     trained = _Trained(kept.run, record, store.dataset(kept.run.spec.dataset), wall_s, curves)
     files, figures = await asyncio.to_thread(_export, trained, artifacts)

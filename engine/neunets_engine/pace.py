@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from statistics import median
 from typing import Final
 
+from neunets.cost import STEP_COST
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets_engine.budget import STEP_COST, BudgetPlan
+from neunets_engine.budget import BudgetPlan
 from neunets_engine.clock import RunClock
 from neunets_engine.recipes import complete, usual_values
 from neunets_engine.setting import Setting
@@ -16,15 +19,27 @@ from neunets_engine.store import Store, has_result
 __all__ = ["Pace"]
 
 TIMED_TRIALS: Final = 64
+# Once there are so many.
+MEASURE_EVERY_S: Final = 1.0
 
 
 class Pace:
     """Measured on the trials of the run itself; what it remembers, it reads again after a restart."""
 
-    def __init__(self, run_id: str, setting: Setting, plan: BudgetPlan, store: Store, clock: RunClock) -> None:
-        self._id, self._setting, self._plan = run_id, setting, plan
+    def __init__(
+        self,
+        run_id: str,
+        setting: Setting,
+        plan: BudgetPlan,
+        store: Store,
+        clock: RunClock,
+        told: Callable[[], float | None],
+    ) -> None:
+        """`told()`: FLOPs a second of a slot, as its worker has measured them."""
+        self._id, self._setting, self._plan, self._told = run_id, setting, plan, told
         self._store, self._clock = store, clock
         self._speed: tuple[int, float | None] = (0, None)  # trials ended, and their FLOPs a second
+        self._next = 0.0  # measurement
 
     def recipe(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
         """Of a trial that a worker takes now, complete; one once begun keeps its own. None: no time is left."""
@@ -39,20 +54,24 @@ class Pace:
         return complete(trial.recipe, total, usual)
 
     def slot_flops(self) -> float | None:
-        """FLOPs a second at which a slot trains: the median over the last trials. None: nothing was trained."""
-        ended = self._store.run(self._id).run.trials_ended
-        if ended != self._speed[0]:
+        """FLOPs a second at which a slot trains: the median over the last trials; before, as the workers say.
+
+        None: nobody has said.
+        """
+        ended, now = self._store.run(self._id).run.trials_ended, time.monotonic()
+        if ended != self._speed[0] and (ended <= TIMED_TRIALS or now > self._next):
+            self._next = now + MEASURE_EVERY_S
             speeds = [
                 STEP_COST * trial.flops * trial.result.metrics.get("images_per_s", 0.0)
                 for trial in self._store.last_trials(self._id, TIMED_TRIALS)
                 if has_result(trial) and not trial.final_of
             ]
             self._speed = (ended, median(speeds) or None if speeds else None)
-        return self._speed[1]
+        return self._speed[1] or self._told()
 
     def _total(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
         used_s = self._clock.used_s(self._id)
         if not trial.final_of:
-            return self._plan.search_total(used_s)
+            return self._plan.trial_total(used_s, trial.flops, self.slot_flops())
         reserve_s = 0.0 if trial.closes else self._plan.closing_s(trial.flops, self.slot_flops())
         return self._plan.final_total(used_s, reserve_s)

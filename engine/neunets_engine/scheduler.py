@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
+from statistics import median
 from typing import Final
 
-from neunets.errors import IllegalTransition, NeunetsError
+from neunets.errors import NeunetsError
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -18,12 +20,21 @@ from neunets.worker.v1 import worker_pb2
 from neunets_engine.disk import DiskFull
 from neunets_engine.leases import Lease, Patience, deadline_s
 from neunets_engine.memory import parts_within
-from neunets_engine.store import WORKER_LOST, Store, is_current
+from neunets_engine.store import WORKER_LOST, Store, Wanted, is_current
 
 __all__ = ["Scheduler", "Totals"]
 
 # A network that costs three workers their life is at fault itself.
 MOST_LOSSES: Final = 3
+# About what it costs to lease a trial, to end it and to propose the next: shorter trials are handed out several at a
+# time, and proposed before a worker waits for them.
+BATCH_S: Final = 0.02
+SHORTEST_S: Final = 1e-4
+MOST_AHEAD: Final = 256
+# Weight of the last measurement of how long a run's trials take.
+NEWS: Final = 0.3
+# Losses that are not the network's: beside WORKER_LOST.
+ENGINE_RESTARTED, NOT_BEGUN = "ENGINE_RESTARTED", "NOT_BEGUN"
 ENDED = synthesizer_pb2.TrialEnded
 
 # Gives a trial that starts now its complete recipe; None: there is no time left for it.
@@ -38,7 +49,10 @@ class Scheduler:
         self._store = store
         self._monotonic = monotonic
         self._waiting: list[tuple[str, str]] = []
-        self._leases: dict[str, Lease] = {}  # by worker
+        self._leases: dict[str, list[Lease]] = {}  # by worker, in the order in which it trains
+        self._workers: dict[str, float] = {}  # FLOPs a second that each has measured; 0: it has not
+        self._usual_s: dict[str, float] = {}  # by run: of a trial on a worker
+        self._since: dict[str, float] = {}  # by worker: the last lease, or the end of a trial after it
         self._totals: dict[str, Totals] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._halted: dict[str, NeunetsError] = {}  # by run
@@ -57,8 +71,13 @@ class Scheduler:
         self._totals.pop(run_id, None)
         self._changed.pop(run_id, None)
         self._halted.pop(run_id, None)
+        self._usual_s.pop(run_id, None)
         self.drop_waiting(run_id)
         self.order(run_id, worker_pb2.ORDER_ABORT)
+
+    def is_open(self, run_id: str) -> bool:
+        """Whether trials of the run are handed out."""
+        return run_id in self._totals
 
     def halt(self, error: NeunetsError) -> None:
         """Hand out nothing more of any run, and let each find `error` at its next `check`."""
@@ -92,18 +111,29 @@ class Scheduler:
     def open_trials(self, run_id: str) -> int:
         """Trials of the run that wait or train."""
         waiting = sum(entry[0] == run_id for entry in self._waiting)
-        return waiting + sum(lease.run_id == run_id for lease in self._leases.values())
+        return waiting + sum(lease.run_id == run_id for lease in self.leases())
 
     def drop_waiting(self, run_id: str) -> None:
         self._waiting = [entry for entry in self._waiting if entry[0] != run_id]
 
     def order(self, run_id: str, order: worker_pb2.Order.ValueType) -> None:
         """Told to the run's workers with their next heartbeat or report."""
-        for worker, lease in self._leases.items():
-            if lease.run_id == run_id:
-                self._leases[worker] = replace(lease, order=order)
+        for worker, leases in self._leases.items():
+            self._leases[worker] = [
+                replace(lease, order=order) if lease.run_id == run_id else lease for lease in leases
+            ]
 
     # The worker's side
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether one has asked for a trial yet."""
+        return bool(self._workers)
+
+    def slot_flops(self) -> float | None:
+        """FLOPs a second at which a slot trains, as the workers have measured them; None: they have not."""
+        known = [flops for flops in self._workers.values() if flops]
+        return median(known) if known else None
 
     async def wake(self) -> None:
         """Let the workers that wait for a trial look again."""
@@ -117,104 +147,171 @@ class Scheduler:
         wait_s: float,
         device_bytes: int = 0,
         is_over: Callable[[], bool] = lambda: False,
-    ) -> store_pb2.TrialRecord | None:
-        """The next trial for `worker`, or its unfinished one; None if none came within `wait_s`, or `is_over()`.
+        most: int = 1,
+        flops: float = 0.0,
+    ) -> list[store_pb2.TrialRecord]:
+        """The next trials for `worker`, or its unfinished ones; none if none came within `wait_s`, or `is_over()`.
 
-        `device_bytes`: that a training may use there; 0: not known.
+        `device_bytes`: that a training may use there; 0: not known. `most`: it gets more than one only of a run whose
+        trials are short, see `BATCH_S`. `flops`: a second, of training, as it has measured them; 0: not known.
         """
-        held = self._leases.get(worker)
-        if held is not None and held.order != worker_pb2.ORDER_ABORT:
-            record = self._store.trial(held.run_id, held.trial)
-            if is_current(record, held.attempt):
-                self._leases[worker] = replace(held, seen=self._monotonic())
-                return record
+        if not self._workers:
+            for changed in self._changed.values():
+                changed.set()
+        self._workers[worker] = flops
+        held = [lease for lease in self._leases.get(worker, ()) if lease.order != worker_pb2.ORDER_ABORT]
+        unfinished = [(lease, self._store.trial(lease.run_id, lease.trial)) for lease in held]
+        unfinished = [(lease, record) for lease, record in unfinished if is_current(record, lease.attempt)]
+        if unfinished:
+            now = self._monotonic()
+            self._leases[worker] = [replace(lease, seen=now) for lease, _ in unfinished]
+            return [record for _, record in unfinished]
         self._leases.pop(worker, None)
         deadline = self._monotonic() + wait_s
         while True:
-            taken = await self._take(worker, device, device_bytes)
-            if taken is not None:
+            taken = await self._take(worker, device, device_bytes, most)
+            if taken:
                 return taken
             async with self._work:
                 if self._waiting:
                     continue
                 if is_over():
-                    return None
+                    return []
                 left = deadline - self._monotonic()
                 try:
                     await asyncio.wait_for(self._work.wait(), max(left, 0.0))
                 except TimeoutError:
-                    return None
+                    return []
 
-    async def _take(self, worker: str, device: str, device_bytes: int) -> store_pb2.TrialRecord | None:
+    async def _take(self, worker: str, device: str, device_bytes: int, most: int) -> list[store_pb2.TrialRecord]:
         while self._waiting:
-            run_id, trial = self._waiting.pop(0)
-            totals = self._totals.get(run_id)
-            if totals is None or run_id in self._halted:
+            run_id = self._waiting[0][0]
+            begun = self._begun(run_id, self._next(run_id, most))
+            if not begun:
                 continue
-            record = self._store.trial(run_id, trial)
-            recipe = totals(record)
-            if recipe is None:
-                self._notify(run_id)
-                continue
+            wanted = [
+                Wanted(record.trial, recipe, parts_within(device_bytes, record.graph, recipe))
+                for record, recipe in begun
+            ]
             # Noted before the write: nobody may believe that the run has nothing open.
-            self._leases[worker] = self._lease(record, worker, recipe)
-            try:
-                parts = parts_within(device_bytes, record.graph, recipe)
-                return await self._store.lease(run_id, trial, worker, device, recipe, parts)
-            except IllegalTransition:
-                self._leases.pop(worker, None)
-        return None
+            self._leases[worker] = self._noted(worker, begun)
+            taken = await self._store.lease(run_id, worker, device, wanted)
+            self._since[worker] = self._monotonic()
+            self._keep(worker, {record.trial for record in taken})
+            if taken:
+                return taken
+        return []
 
-    def _lease(self, record: store_pb2.TrialRecord, worker: str, recipe: synthesizer_pb2.Recipe) -> Lease:
-        """Of the trial's next attempt. A worker that is well ends it itself at its deadline."""
+    def _begun(self, run_id: str, trials: list[str]) -> list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]:
+        """Those of the trials that there is time for, with their complete recipes."""
+        totals, begun = self._totals.get(run_id), list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]()
+        if totals is None or run_id in self._halted:
+            return []
+        for number, trial in enumerate(trials):
+            record = self._store.trial(run_id, trial)
+            # All time that is left is a final training's, from its start on: it waits for nothing, and nothing for it.
+            if record.final_of and begun:
+                self._waiting[:0] = [(run_id, name) for name in trials[number:]]
+                break
+            recipe = totals(record)
+            if recipe is not None:
+                begun.append((record, recipe))
+            else:
+                self._notify(run_id)
+        return begun
+
+    def _next(self, run_id: str, most: int) -> list[str]:
+        """The trials that wait longest, all of one run: what is trained in `BATCH_S`, and no more than its share."""
+        usual_s = self._usual_s.get(run_id, math.inf)
+        share = -(-sum(entry[0] == run_id for entry in self._waiting) // max(1, len(self._workers)))
+        count = max(1, min(most, share, int(BATCH_S / max(usual_s, SHORTEST_S))))
+        taken: list[str] = []
+        while self._waiting and self._waiting[0][0] == run_id and len(taken) < count:
+            taken.append(self._waiting.pop(0)[1])
+        return taken
+
+    def ahead(self, run_id: str) -> int:
+        """Trials of the run that should wait beside those that train, so that no worker waits for a proposal."""
+        usual_s = self._usual_s.get(run_id, math.inf)
+        return min(MOST_AHEAD, len(self._workers) * int(BATCH_S / max(usual_s, SHORTEST_S)))
+
+    def _noted(
+        self, worker: str, wanted: Sequence[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]
+    ) -> list[Lease]:
+        """Of the trials' next attempts, one after another. A worker that is well ends each itself at its deadline."""
         now = self._monotonic()
-        ends = now + deadline_s(recipe) - record.device_s + self.patience.report_s
-        return Lease(record.run, record.trial, record.attempt + 1, worker, seen=now, reported=now, ends=ends)
+        leases, ends = [], now + self.patience.report_s
+        for record, recipe in wanted:
+            ends += deadline_s(recipe) - record.device_s
+            lease = Lease(record.run, record.trial, record.attempt + 1, worker, seen=now, reported=now, ends=ends)
+            leases.append(lease)
+        return leases
+
+    def _keep(self, worker: str, trials: Set[str]) -> None:
+        """Of a worker's leases those of `trials` alone."""
+        kept = [lease for lease in self._leases.get(worker, ()) if lease.trial in trials]
+        if kept:
+            self._leases[worker] = kept
+        else:
+            self._leases.pop(worker, None)
 
     def heartbeat(self, worker: str, trial: str, attempt: int) -> worker_pb2.Order.ValueType:
         """The order for an attempt; ORDER_ABORT where it is not the current one."""
-        lease = self._leases.get(worker)
-        if lease is None or (lease.trial, lease.attempt) != (trial, attempt):
+        lease = self._held(worker, trial, attempt)
+        if lease is None:
             return worker_pb2.ORDER_ABORT
-        self._leases[worker] = replace(lease, seen=self._monotonic())
+        now = self._monotonic()
+        self._leases[worker] = [replace(each, seen=now) for each in self._leases[worker]]
         return lease.order
 
     def reported(self, worker: str, trial: str, attempt: int) -> worker_pb2.Order.ValueType:
         """As `heartbeat`, and the job has come on."""
         order = self.heartbeat(worker, trial, attempt)
-        lease = self._leases.get(worker)
-        if lease is not None and (lease.trial, lease.attempt) == (trial, attempt):
+        lease = self._held(worker, trial, attempt)
+        if lease is not None:
             slowest_s = max(lease.slowest_s or 0.0, lease.seen - lease.reported)
-            self._leases[worker] = replace(lease, reported=lease.seen, slowest_s=slowest_s)
+            come_on = replace(lease, reported=lease.seen, slowest_s=slowest_s)
+            self._leases[worker] = [come_on if each is lease else each for each in self._leases[worker]]
         return order
 
     def run_of(self, worker: str, trial: str, attempt: int) -> str | None:
         """Run of the lease that a worker's call belongs to; None if it holds no such lease."""
-        lease = self._leases.get(worker)
-        held = lease is not None and (lease.trial, lease.attempt) == (trial, attempt)
-        return lease.run_id if lease is not None and held else None
+        lease = self._held(worker, trial, attempt)
+        return lease.run_id if lease is not None else None
 
-    async def complete(self, worker: str, ended: synthesizer_pb2.TrialEnded) -> bool:
-        """End the worker's lease; False: it was not the current attempt."""
-        run_id = self.run_of(worker, ended.trial, ended.attempt)
-        if run_id is None:
-            return False
-        kept = await self._store.release(run_id, ended.trial, ended.attempt, ended)
-        self._leases.pop(worker, None)
-        if kept and ended.will_retry:
-            await self.add(run_id, ended.trial)
+    def _held(self, worker: str, trial: str, attempt: int) -> Lease | None:
+        leases = self._leases.get(worker, ())
+        return next((lease for lease in leases if (lease.trial, lease.attempt) == (trial, attempt)), None)
+
+    async def complete(self, worker: str, ended: Sequence[synthesizer_pb2.TrialEnded]) -> list[bool]:
+        """End leases of a worker; False for each that was not the current attempt."""
+        held = [self._held(worker, each.trial, each.attempt) for each in ended]
+        ours = [(each, lease) for each, lease in zip(ended, held, strict=True) if lease is not None]
+        if not ours:
+            return [False] * len(ended)
+        run_id = ours[0][1].run_id  # all leases of a worker are of one run
+        now = self._monotonic()
+        self._time(run_id, (now - self._since.get(worker, now)) / len(ours))
+        answers = await self._store.release(run_id, *(each for each, _ in ours))
+        kept = {each.trial: is_kept for (each, _), is_kept in zip(ours, answers, strict=True)}
+        over = kept.keys()
+        self._keep(worker, {lease.trial for lease in self._leases.get(worker, ()) if lease.trial not in over})
+        if worker in self._leases:
+            self._leases[worker] = [replace(lease, reported=now) for lease in self._leases[worker]]
+        self._since[worker] = self._monotonic()
+        again = [each.trial for each, _ in ours if kept[each.trial] and each.will_retry]
+        if again:
+            await self.add(run_id, *again)
         self._notify(run_id)
-        return kept
+        return [lease is not None and kept[each.trial] for each, lease in zip(ended, held, strict=True)]
 
     async def lost(self, worker: str, why: str) -> None:
-        """The worker is gone: its trial waits again, to go on from its last checkpoint."""
-        lease = self._leases.get(worker)
-        if lease is None:
-            return
-        with self._ending(lease):
-            record = self._store.trial(lease.run_id, lease.trial)
-            if is_current(record, lease.attempt):
-                await self._lose(lease.run_id, record, why)
+        """The worker is gone: its trials wait again, to go on from their last checkpoints."""
+        for number, lease in enumerate(list(self._leases.get(worker, ()))):
+            with self._ending(lease):
+                record = self._store.trial(lease.run_id, lease.trial)
+                if is_current(record, lease.attempt):
+                    await self._lose(lease.run_id, record, why, NOT_BEGUN if number else WORKER_LOST)
 
     async def _time_out(self, lease: Lease, why: str) -> None:
         """The job hangs, which it would do again: that is its result."""
@@ -222,37 +319,37 @@ class Scheduler:
             record = self._store.trial(lease.run_id, lease.trial)
             if is_current(record, lease.attempt):
                 failed = _ended(record, ENDED.STATE_FAILED, "TIMED_OUT", f"the job hangs on {lease.worker}: {why}")
-                await self._store.release(lease.run_id, lease.trial, lease.attempt, failed)
+                await self._store.release(lease.run_id, failed)
 
     @contextmanager
     def _ending(self, lease: Lease) -> Iterator[None]:
         """Ends the lease after what is done inside. What a full disk does not take is made up for by `recover`."""
         with contextlib.suppress(DiskFull), self.halting():
             yield
-        held = self._leases.get(lease.worker)
-        if held is not None and (held.trial, held.attempt) == (lease.trial, lease.attempt):
-            self._leases.pop(lease.worker)
+        if self._held(lease.worker, lease.trial, lease.attempt) is not None:
+            self._keep(lease.worker, {each.trial for each in self._leases[lease.worker]} - {lease.trial})
         self._notify(lease.run_id)
 
     async def recover(self, run_id: str) -> None:
         """After a restart of the engine: what was training is LOST and waits again, what waited still does."""
         for record in self._store.trials(run_id):
             if record.state == service_pb2.TRIAL_STATE_RUNNING:
-                await self._lose(run_id, record, "the run was interrupted", blame=False)
+                await self._lose(run_id, record, "the run was interrupted", ENGINE_RESTARTED)
             elif record.state == service_pb2.TRIAL_STATE_WAITING:
                 await self.add(run_id, record.trial)
 
-    async def _lose(self, run_id: str, record: store_pb2.TrialRecord, why: str, blame: bool = True) -> None:
-        retry = not blame or record.losses + 1 < MOST_LOSSES
+    async def _lose(self, run_id: str, record: store_pb2.TrialRecord, why: str, code: str) -> None:
+        retry = code != WORKER_LOST or record.losses + 1 < MOST_LOSSES
         state = ENDED.STATE_LOST if retry else ENDED.STATE_FAILED
-        ended = _ended(record, state, WORKER_LOST if blame else "ENGINE_RESTARTED", why, retry)
-        if await self._store.release(run_id, record.trial, record.attempt, ended) and retry:
+        ended = _ended(record, state, code, why, retry)
+        (is_kept,) = await self._store.release(run_id, ended)
+        if is_kept and retry:
             await self.add(run_id, record.trial)
 
     async def expire(self) -> list[str]:
         """End every lease whose worker is silent or hangs; returns those workers, which are to be killed."""
         now, ended = self._monotonic(), []
-        for worker, lease in self.leases().items():
+        for worker, (lease, *_) in list(self._leases.items()):
             if now - lease.seen > self.patience.heartbeat_s:
                 await self.lost(worker, f"no heartbeat for {self.patience.heartbeat_s:g} s")
             elif why := lease.hangs(now, self.patience):
@@ -262,8 +359,14 @@ class Scheduler:
             ended.append(worker)
         return ended
 
-    def leases(self) -> Mapping[str, Lease]:
-        return dict(self._leases)
+    def leases(self) -> list[Lease]:
+        return [lease for leases in self._leases.values() for lease in leases]
+
+    def _time(self, run_id: str, seconds: float) -> None:
+        """Of one trial, as measured last."""
+        if run_id in self._totals:
+            before = self._usual_s.get(run_id, seconds)
+            self._usual_s[run_id] = before + NEWS * (seconds - before)
 
     def _notify(self, run_id: str) -> None:
         changed = self._changed.get(run_id)

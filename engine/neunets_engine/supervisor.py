@@ -19,7 +19,16 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.admission import Rules
 from neunets_engine.disk import DiskFull
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
-from neunets_engine.plugins import ChildProcess, Enrolments, Link, Manifest, Plugin, PluginHost, PluginSession
+from neunets_engine.plugins import (
+    ChildProcess,
+    Enrolments,
+    Link,
+    ListedProcess,
+    Manifest,
+    Plugin,
+    PluginHost,
+    PluginSession,
+)
 from neunets_engine.setting import Setting
 from neunets_engine.synthesis import Resources, Synthesis
 
@@ -63,7 +72,7 @@ class Supervisor:
     def manifest(self, name: str) -> Manifest:
         """Raises: NotFound; IllegalTransition where somebody else starts it."""
         self.plugin(name)
-        if name not in self._manifests:
+        if name not in self._manifests or self._manifests[name].tls is not None:
             text = f"{name} runs on another host: run neunets-conform there"
             raise IllegalTransition(text, state="REMOTE")
         return self._manifests[name]
@@ -81,6 +90,9 @@ class Supervisor:
     def _link(self, name: str) -> Link:
         if name not in self._manifests:
             return self._enrolments.link(name)
+
+        if self._manifests[name].endpoint:
+            return ListedProcess(self._manifests[name])
 
         def relay(text: str) -> None:
             self._relay(name, text)
@@ -205,6 +217,8 @@ class Supervisor:
     async def delete_run(self, run_id: str, etag: str) -> None:
         """Raises: IllegalTransition, Outdated."""
         await self._settle(run_id)
+        if run_id not in self._runs and self._resources.scheduler.is_open(run_id):
+            raise IllegalTransition(f"a model of runs/{run_id} is being picked: wait for it", state="PICKING")
         await self._resources.store.delete_run(run_id, etag)
         if not self._runs:  # else one may keep again, at this moment, what is to go: the next start sweeps
             await self._resources.store.sweep(self._resources.artifacts.remove)

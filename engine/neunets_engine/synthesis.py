@@ -31,12 +31,16 @@ __all__ = ["Resources", "Synthesis"]
 
 # Rejections in a row that count as a fault of the plugin.
 REJECTED_IN_A_ROW: Final = 20
+# Of one Propose, by the contract.
+MOST_WANTED: Final = 64
 # Times the search's share of the wall budget after which its last trials are told to finish.
 LATE: Final = 1.25
 # Before a plugin that asked for time, with nothing training, is asked again.
 SHORTEST_WAIT_S: Final = 0.05
 # Of a probe whether mirrored images keep their class, about.
 PROBE_S: Final = 3.0
+# Of an engine's first worker, at most.
+WORKER_START_S: Final = 30.0
 VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest
 
@@ -62,10 +66,10 @@ class Synthesis:
         self._id = run_id
         self._setting = setting
         self._plan = setting.plan(resources.slots)
-        self._pace = Pace(run_id, setting, self._plan, resources.store, resources.clock)
         self._session = session
         self._plugin = plugin
         self._resources = resources
+        self._pace = self._new_pace()
         self._ended = asyncio.Event()
         self._intake = Intake(run_id, resources.store, resources.scheduler, lambda: self._setting.rules())
 
@@ -102,12 +106,16 @@ class Synthesis:
         """The run's specification has changed."""
         self._setting = Setting.of(self._resources.store, self._id)
         self._plan = self._setting.plan(self._resources.slots)
-        self._pace = Pace(self._id, self._setting, self._plan, self._resources.store, self._resources.clock)
+        self._pace = self._new_pace()
         self.wake()
 
     async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str) -> str:
         """As `Intake.inject`."""
         return await self._intake.inject(candidate, request_id, self._plan.trials)
+
+    def _new_pace(self) -> Pace:
+        shared = self._resources
+        return Pace(self._id, self._setting, self._plan, shared.store, shared.clock, shared.scheduler.slot_flops)
 
     # Search
 
@@ -118,7 +126,14 @@ class Synthesis:
             if self._setting.wants_mirror_measured and self._plan.affords(PROBE_S):
                 await self._measure_mirror()
             await self._session.ingest()
+            await self._await_workers()
             await self._move(State.PROPOSING)
+
+    async def _await_workers(self) -> None:
+        """Nothing trains before, and the first one says how fast it trains: how large networks may be."""
+        with contextlib.suppress(TimeoutError):
+            while not self._resources.scheduler.has_workers and not self._stopping():
+                await self._woken(WORKER_START_S)
 
     async def _measure_mirror(self) -> None:
         """Find out whether mirrored images keep their class; what is found is the data set's, for all later runs."""
@@ -201,11 +216,12 @@ class Synthesis:
             await self._plugin.channel()  # raises once the plugin is in quarantine
 
     def _wanted(self) -> int:
-        """Candidates that the run wants now: one a free slot, within its budget."""
+        """Candidates that the run wants now: one a free slot, and more where trials are short, within its budget."""
         record = self._record()
         if record.search_over:
             return 0
-        free = self._resources.slots - self._resources.scheduler.open_trials(self._id)
+        scheduler = self._resources.scheduler
+        free = min(MOST_WANTED, self._resources.slots + scheduler.ahead(self._id) - scheduler.open_trials(self._id))
         if self._plan.trials is not None:
             free = min(free, self._plan.trials - record.trials)
         return free if self._plan.search_total(self._used_s()) is not None else 0
@@ -229,7 +245,7 @@ class Synthesis:
 
     async def _is_over(self) -> bool:
         """Ask for a verdict; true where the search has come to its end."""
-        running = [lease.trial for lease in self._resources.scheduler.leases().values() if lease.run_id == self._id]
+        running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
         answer = await self._session.assess(self._budget(), running)
         if answer is not None:
             await self._resources.store.record_verdict(self._id, answer)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from neunets.cost import STEP_COST
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -19,7 +20,6 @@ from neunets_engine.budget import (
     LONGEST_TRIAL_S,
     MOST_EPOCHS,
     SLOT_FLOPS,
-    STEP_COST,
     BudgetPlan,
 )
 
@@ -71,6 +71,20 @@ def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: floa
     if total is not None:
         assert total.WhichOneof("total") == "device_s"
         assert 0.0 < total.device_s <= plan.search_end_s() - used_s
+
+
+@given(plan=plans(), used=USED, flops=FLOPS, speed=SPEEDS)
+def test_a_network_sees_the_data_once_where_there_is_time(
+    plan: BudgetPlan, used: float, flops: int, speed: float | None
+) -> None:
+    used_s = used * plan.search_end_s()
+    usual, total = plan.search_total(used_s), plan.trial_total(used_s, flops, speed)
+    if usual is None or total is None or speed is None or plan.trials is not None:
+        assert total == usual
+        return
+    left, once = plan.search_end_s() - used_s, STEP_COST * flops * plan.train_rows / speed
+    least = max(usual.device_s, min(once, left))
+    assert total.device_s == pytest.approx(least) or (total.device_s == left and left <= 1.5 * least)
 
 
 @given(plan=plans())

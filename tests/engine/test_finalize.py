@@ -19,7 +19,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.finalize import export_final
-from neunets_engine.store import Store
+from neunets_engine.store import Store, Wanted
 
 GRAPH = network(IMAGE, 3, 8)
 LABELS = np.array([0, 1, 1, 2], np.int64)
@@ -103,7 +103,7 @@ async def test_a_model_without_measurable_predictions_is_kept(
 
 async def test_what_a_trial_has_reported_becomes_a_picture(store: Store, artifacts: Artifacts) -> None:
     await finished(store, artifacts, None, state=service_pb2.TRIAL_STATE_WAITING)
-    attempt = (await store.lease("r1", "t1", "w", "cpu", synthesizer_pb2.Recipe())).attempt
+    attempt = (await store.lease("r1", "w", "cpu", [Wanted("t1", synthesizer_pb2.Recipe())]))[0].attempt
     measured = synthesizer_pb2.Measured(trial="t1", epoch=1.0, metrics={"train_loss": 0.5})
     assert await store.report("r1", attempt, 1, measured, store_pb2.TrialRecord())
     await export_final("r1", "t1", 60.0, store, artifacts)

@@ -67,7 +67,7 @@ async def leased(store: Store, clock: Clock) -> Scheduler:
     scheduler = Scheduler(store, PATIENCE, clock)
     scheduler.open("r1", lambda _: RECIPE)
     await scheduler.add("r1", "t000001")
-    assert await scheduler.lease("slot0", "cpu", 0.0) is not None
+    assert await scheduler.lease("slot0", "cpu", 0.0)
     return scheduler
 
 
@@ -103,8 +103,7 @@ async def test_a_silent_worker_is_lost_and_its_trial_waits(store: Store) -> None
     clock.now = 15.1
     assert await scheduler.expire() == ["slot0"]
     assert store.trial("r1", "t000001").state == service_pb2.TRIAL_STATE_WAITING
-    again = await scheduler.lease("slot1", "cpu", 0.0)
-    assert again is not None
+    (again,) = await scheduler.lease("slot1", "cpu", 0.0)
     assert again.attempt == 2
 
 
@@ -121,7 +120,80 @@ async def test_a_full_disk_halts_every_run_until_it_is_opened_again(store: Store
     scheduler.open("r1", lambda _: RECIPE)
     scheduler.check("r1")
     await scheduler.recover("r1")
-    again = await scheduler.lease("slot0", "cpu", 0.0)
-    assert again is not None
+    (again,) = await scheduler.lease("slot0", "cpu", 0.0)
     assert again.attempt == 2
     assert store.trial("r1", "t000001").losses == 0
+
+
+async def with_trials(store: Store, clock: Clock, count: int) -> Scheduler:
+    """So many trials wait, after one that `slot0` has taken."""
+    scheduler = await leased(store, clock)
+    names = [f"t{number:06d}" for number in range(2, count + 2)]
+    waiting = service_pb2.TRIAL_STATE_WAITING
+    trials = [
+        store_pb2.TrialRecord(run="r1", trial=name, candidate=name, state=waiting, accumulate=1) for name in names
+    ]
+    await store.record_proposals("r1", synthesizer_pb2.Proposed(), [(trial, trial.trial) for trial in trials], [])
+    await scheduler.add("r1", *names)
+    return scheduler
+
+
+def done(*names: str) -> list[synthesizer_pb2.TrialEnded]:
+    succeeded = synthesizer_pb2.TrialEnded.STATE_SUCCEEDED
+    return [synthesizer_pb2.TrialEnded(trial=name, attempt=1, state=succeeded) for name in names]
+
+
+async def test_short_trials_are_leased_and_ended_several_at_a_time(store: Store) -> None:
+    scheduler = await with_trials(store, clock := Clock(), 30)
+    clock.now = 0.002
+    assert await scheduler.complete("slot0", done("t000001")) == [True]
+    assert scheduler.ahead("r1") == 10
+    taken = [trial.trial for trial in await scheduler.lease("slot0", "cpu", 0.0, most=64)]
+    assert taken == [f"t{number:06d}" for number in range(2, 12)]
+    assert [trial.trial for trial in await scheduler.lease("slot0", "cpu", 0.0, most=64)] == taken
+    assert scheduler.heartbeat("slot0", taken[-1], 1) == worker_pb2.ORDER_CONTINUE
+    assert await scheduler.complete("slot0", done(*taken[:4], "t000099")) == [True] * 4 + [False]
+    assert await scheduler.complete("slot0", done(taken[0])) == [False]
+    assert scheduler.open_trials("r1") == 26
+    assert store.run("r1").run.trials_ended == 5
+
+
+async def test_workers_share_what_waits(store: Store) -> None:
+    scheduler = await with_trials(store, clock := Clock(), 6)
+    assert len(await scheduler.lease("slot1", "cpu", 0.0, most=64)) == 1
+    clock.now = 0.001
+    await scheduler.complete("slot0", done("t000001"))
+    assert len(await scheduler.lease("slot0", "cpu", 0.0, most=64)) == 3
+    assert scheduler.open_trials("r1") == 6
+
+
+async def test_long_trials_are_leased_one_by_one(store: Store) -> None:
+    scheduler = await with_trials(store, clock := Clock(), 3)
+    clock.now = 1.0
+    await scheduler.complete("slot0", done("t000001"))
+    assert scheduler.ahead("r1") == 0
+    assert len(await scheduler.lease("slot0", "cpu", 0.0, most=64)) == 1
+
+
+async def test_only_the_trial_that_had_begun_is_blamed_for_a_lost_worker(store: Store) -> None:
+    scheduler = await with_trials(store, clock := Clock(), 3)
+    clock.now = 0.001
+    await scheduler.complete("slot0", done("t000001"))
+    assert len(await scheduler.lease("slot0", "cpu", 0.0, most=64)) == 3
+    await scheduler.lost("slot0", "it ended")
+    assert [store.trial("r1", f"t00000{number}").losses for number in (2, 3, 4)] == [1, 0, 0]
+    again = await scheduler.lease("slot1", "cpu", 0.0)
+    assert [trial.attempt for trial in again] == [2]
+
+
+async def test_a_final_training_is_leased_alone(store: Store) -> None:
+    scheduler = await with_trials(store, clock := Clock(), 2)
+    clock.now = 0.001
+    await scheduler.complete("slot0", done("t000001"))
+    final = store_pb2.TrialRecord(run="r1", trial="t000004", final_of="t000001", state=service_pb2.TRIAL_STATE_WAITING)
+    await store.plan_finals("r1", [final])
+    await scheduler.add("r1", "t000004")
+    for expected in (["t000002", "t000003"], ["t000004"]):
+        taken = await scheduler.lease("slot0", "cpu", 0.0, most=64)
+        assert [trial.trial for trial in taken] == expected
+        await scheduler.complete("slot0", done(*expected))

@@ -20,7 +20,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.lifecycle import State
-from neunets_engine.store import Store
+from neunets_engine.store import Store, Wanted
 from neunets_engine.store.environment import FIRST_MAP_BYTES, Environment
 
 ENDED = synthesizer_pb2.TrialEnded
@@ -109,20 +109,21 @@ async def test_epochs_grow_with_each_opening(tmp_path: Path) -> None:
 async def test_an_old_attempt_can_neither_report_nor_end_a_trial(store: Store) -> None:
     await with_trial(store)
     recipe = synthesizer_pb2.Recipe(epochs=1)
-    await store.lease("r1", "t000001", "w0", "cpu", recipe)
-    await store.release("r1", "t000001", 1, ended(ENDED.STATE_LOST, retry=True))
-    await store.lease("r1", "t000001", "w1", "cpu", recipe)
+    await store.lease("r1", "w0", "cpu", [Wanted("t000001", recipe)])
+    await store.release("r1", ended(ENDED.STATE_LOST, retry=True))
+    await store.lease("r1", "w1", "cpu", [Wanted("t000001", recipe)])
     measured = synthesizer_pb2.Measured(trial="t000001", metrics={"valid_accuracy": 0.1})
     assert not await store.report("r1", 1, 5, measured, store_pb2.TrialRecord())
-    assert not await store.release("r1", "t000001", 1, ended(ENDED.STATE_SUCCEEDED))
-    assert await store.release("r1", "t000001", 2, ended(ENDED.STATE_SUCCEEDED, attempt=2))
-    assert not await store.release("r1", "t000001", 2, ended(ENDED.STATE_SUCCEEDED, attempt=2))
+    assert await store.release("r1", ended(ENDED.STATE_SUCCEEDED)) == [False]
+    second = ended(ENDED.STATE_SUCCEEDED, attempt=2)
+    assert await store.release("r1", second) == [True]
+    assert await store.release("r1", second) == [False]
     assert store.run("r1").run.trials_ended == 1
 
 
 async def test_a_step_measured_twice_is_one_event(store: Store) -> None:
     await with_trial(store)
-    await store.lease("r1", "t000001", "w0", "cpu", synthesizer_pb2.Recipe(epochs=1))
+    await store.lease("r1", "w0", "cpu", [Wanted("t000001", synthesizer_pb2.Recipe(epochs=1))])
     measured = synthesizer_pb2.Measured(trial="t000001", metrics={"valid_accuracy": 0.1})
     for _ in range(3):
         assert await store.report("r1", 1, 5, measured, store_pb2.TrialRecord(device_s=1.0))

@@ -89,6 +89,9 @@ def test_a_finished_run_can_be_listed_watched_and_exported(outcome: dict[str, An
     assert rows["params"] == [models[0]["params"], models[1]["params"]]
     assert "t000002: " in cli("compare", first, second, *server).stdout
     assert cli("compare", first, *server).returncode == 2
+    picked = json.loads(cli("pick", second, *server, "--json").stdout)
+    assert picked[0]["params"] == models[1]["params"]
+    assert cli("pick", "nobody/t000001", *server).returncode == 2
     completed = json.loads(cli("runs", "--filter", "state = COMPLETED", *server, "--json").stdout)
     assert outcome["run"] in [run["run"] for run in completed]
     names = [row["name"] for row in json.loads(cli("synthesizers", *server, "--json").stdout)]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from engines import History, follow
 from fakes import network
-from neunets.errors import InvalidRequest, NotFound, Outdated
+from neunets.errors import IllegalTransition, InvalidRequest, NotFound, Outdated
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer import Recipe
 from neunets.wire import input_from_proto
@@ -78,6 +80,33 @@ def test_models_are_compared(client: Client, done: History) -> None:
     assert [(change.node, change.field) for change in found.diffs[0].changed] == [("hidden", "units")]
     rows = {row.name: row.values for row in found.figures}
     assert not any(map(math.isnan, rows["valid_accuracy"]))
+
+
+def test_another_network_is_picked(client: Client, done: History, tmp_path: Path) -> None:
+    worst = list(client.models(done.run.name, "final = false", "metric desc"))[-1]
+    picked = client.pick(worst.name)
+    assert (picked.params, picked.final) == (worst.params, True)
+    assert picked.result.metrics["valid_accuracy"] == pytest.approx(worst.result.metrics["valid_accuracy"])
+    assert client.get(done.run.name).model == picked.name
+    assert tmp_path / "model.onnx" in client.download(picked.name, tmp_path)
+    assert client.pick(worst.name) == picked
+    assert client.pick(done.run.model).name == done.run.model == client.get(done.run.name).model
+
+
+async def test_a_network_is_picked_once(async_client: AsyncClient, client: Client, done: History) -> None:
+    best = next(iter(client.models(done.run.name, "final = false", "metric desc")))
+    picked = await asyncio.gather(*(async_client.pick(best.name) for _ in range(3)))
+    assert len({model.name for model in picked}) == 1
+
+
+def test_a_run_that_goes_on_has_nothing_to_pick(client: Client, dataset: service_pb2.Dataset) -> None:
+    run = searching(client, dataset)
+    graph = network(input_from_proto(dataset.input), len(dataset.classes), 21)
+    model = client.inject(run.name, graph, Recipe(epochs=1.0))
+    with pytest.raises(IllegalTransition, match="pick once it has ended"):
+        client.pick(model)
+    client.stop(run.name, service_pb2.StopRunRequest.MODE_ABORT)
+    follow(client, run.name)
 
 
 async def test_metrics_are_watched_while_a_trial_trains(

@@ -212,6 +212,38 @@ def test_a_watch_goes_on_after_any_event(connection: Connection, client: Client,
         assert rest == history.events[after:]
 
 
+@pytest.mark.parametrize("most", [2, 7, 1000])
+def test_events_come_many_a_message_where_asked(client: Client, dataset: service_pb2.Dataset, most: int) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=2).name)
+    responses = list(client.watch(history.run.name, most=most))
+    assert [event for response in responses for event in (response.event, *response.more)] == history.events
+    assert [1 + len(response.more) for response in responses[:-1]] == [most] * (len(responses) - 1)
+    assert responses[-1].run.state == service_pb2.RUN_STATE_COMPLETED
+
+
+def test_brief_events_leave_the_graphs_out(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    brief = [response.event for response in client.watch(history.run.name, brief=True)]
+    assert [event.seq for event in brief] == [event.seq for event in history.events]
+    proposed = [event.search.proposed.candidates for event in brief if event.search.HasField("proposed")]
+    assert [candidate.candidate.HasField("graph") for candidate in proposed[0]] == [False]
+    assert [response.event for response in client.watch(history.run.name)] == history.events
+
+
+def test_a_message_has_a_bound(client: Client, dataset: service_pb2.Dataset) -> None:
+    run = follow(client, client.create(dataset.name, synthesizer="good", trials=1).name).run
+    with pytest.raises(InvalidRequest, match="most"):
+        list(client.watch(run.name, most=1001))
+
+
+def test_calls_of_a_synthesizer_are_timed(client: Client, dataset: service_pb2.Dataset) -> None:
+    follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    info = next(info for info in client.synthesizers() if info.name == "good")
+    found = {latency.method: latency for latency in info.latencies}
+    assert found.keys() == {"Open", "Ingest", "Propose", "Assess"}
+    assert all(latency.calls and 0.0 < latency.p50_ms <= latency.p99_ms for latency in found.values())
+
+
 def test_whether_mirrors_keep_the_class_is_measured_once(
     connection: Connection, client: Client, images: Path, dataset: service_pb2.Dataset
 ) -> None:

@@ -10,9 +10,10 @@ from typing import Final, TypeVar
 
 import torch
 
+from neunets.cost import STEP_COST
 from neunets.machine import Choices, Precision, only_one, read, write
 from neunets_trainer.crowd import Crowd, crowd_rates
-from neunets_trainer.measurement import Setting, rates, settings
+from neunets_trainer.measurement import FLOPS, Setting, rates, settings
 
 __all__ = ["choose", "complete", "name_of"]
 
@@ -66,7 +67,9 @@ def _formats(device: str) -> Choices:
         if rate > WORTH * best[chosen]:
             chosen = precision
     fastest = max((each for each in found if each.precision is chosen), key=lambda each: found[each])
-    return Choices(chosen, fastest.memory_format, format_rates={each.form: rate for each, rate in found.items()})
+    by_form = {each.form: rate for each, rate in found.items()}
+    flops = STEP_COST * FLOPS * found[fastest]
+    return Choices(chosen, fastest.memory_format, flops=flops, format_rates=by_form)
 
 
 def _fastest(found: Mapping[Setting, float], precision: Precision) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from neunets.machine import MemoryFormat, Precision
 from neunets_trainer.precision import autocast, tensor_cores
 
-__all__ = ["Setting", "TrainingStep", "rates", "settings"]
+__all__ = ["FLOPS", "Setting", "TrainingStep", "rates", "settings"]
 
 ROUNDS: Final = 5
 # Of a turn; where a step takes longer, a turn is one step.
@@ -26,6 +26,8 @@ TURN_S: Final = 0.01
 BATCH: Final = 64
 SHAPE: Final = (3, 24, 24)
 CLASSES: Final = 10
+# Of its two convolutions for one example.
+FLOPS: Final = 2 * 3 * 3 * (3 * 32 * 24 * 24 + 32 * 64 * 12 * 12)
 MEMORY_FORMATS: Final = {
     MemoryFormat.CONTIGUOUS: torch.contiguous_format,
     MemoryFormat.CHANNELS_LAST: torch.channels_last,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final, NoReturn
@@ -36,6 +36,9 @@ CALL_DEADLINE_S: Final = 30.0
 ARTIFACT_DEADLINE_S: Final = 300.0
 LEASE_WAIT_S: Final = 10
 REFUSED_WAIT_S: Final = 1.0
+# Of one lease; the engine gives more than one job only where they are short.
+MOST_JOBS: Final = 64
+TELL_EVERY_S: Final = 0.02
 CHUNK_BYTES: Final = 256 << 10
 SAFETENSORS: Final = "application/x-safetensors"
 
@@ -52,14 +55,15 @@ class Worker:
 
     def work(self) -> NoReturn:
         """Lease and train. Raises: grpc.RpcError when the engine is gone; SystemExit to begin anew in less memory."""
-        request = worker_pb2.LeaseRequest(worker=self._name, device=self._device)
+        request = worker_pb2.LeaseRequest(worker=self._name, device=self._device, most=MOST_JOBS)
+        request.flops = self._choices.flops
         request.wait.FromSeconds(LEASE_WAIT_S)
         while True:
             request.device_bytes = free_bytes(self._device, self._memory_bytes)
             try:
                 answer = self._engine.Lease(request, timeout=LEASE_WAIT_S + CALL_DEADLINE_S, wait_for_ready=True)
                 if answer.HasField("job"):
-                    self.train(answer.job)
+                    self._train_all([answer.job, *answer.more])
                     self._retire_if_grown()
                 elif answer.HasField("mirror_probe"):
                     self._probe(answer.mirror_probe)
@@ -71,29 +75,40 @@ class Worker:
                 LOG.warning("the engine cannot go on now: %s", refusal.message)
                 time.sleep(REFUSED_WAIT_S)
 
-    def train(self, job: worker_pb2.Job) -> None:
-        """One lease from its start to its Complete."""
+    def _train_all(self, jobs: Sequence[worker_pb2.Job]) -> None:
+        """What ends within a moment is told together."""
+        ended: list[worker_pb2.CompleteRequest] = []
+        since = time.monotonic()
+        for job in jobs:
+            ended += self.train(job)
+            if ended and (job is jobs[-1] or time.monotonic() - since > TELL_EVERY_S):
+                self._engine.CompleteMany(worker_pb2.CompleteManyRequest(ended=ended), timeout=CALL_DEADLINE_S)
+                ended, since = [], time.monotonic()
+
+    def train(self, job: worker_pb2.Job) -> Sequence[worker_pb2.CompleteRequest]:
+        """One lease from its start to its end; how it ended, unless nobody wants to know."""
         LOG.info("%s attempt %d of %s", job.trial, job.attempt, job.run)
         torch.set_num_threads(max(1, job.threads))
         with _Lease(self._engine, self._name, job) as lease:
             is_short = False
+            ended: list[worker_pb2.CompleteRequest] = []
             try:
                 for event in run(self._task(job), lease.order):
                     if isinstance(event, Progress):
                         lease.obey(self._report(job, event))
                         continue
-                    self._complete(job, event)
+                    ended.append(self._completion(job, event))
                     is_short = event.outcome is Outcome.OUT_OF_MEMORY
             except NeunetsError as error:  # of the job itself: another worker would fail as well
-                self._engine.Complete(
+                failed = worker_pb2.CompleteRequest.OUTCOME_FAILED
+                ended = [
                     worker_pb2.CompleteRequest(
-                        worker=self._name, trial=job.trial, attempt=job.attempt,
-                        outcome=worker_pb2.CompleteRequest.OUTCOME_FAILED, error=error.message,
-                    ),
-                    timeout=CALL_DEADLINE_S,
-                )  # fmt: skip
+                        worker=self._name, trial=job.trial, attempt=job.attempt, outcome=failed, error=error.message
+                    )
+                ]
         if is_short:
             release(self._device)  # only now: until its iterator is done, the training holds what it had
+        return ended
 
     def _probe(self, asked: worker_pb2.MirrorProbe) -> None:
         """Measure whether mirrored images keep their class, and say it."""
@@ -141,7 +156,8 @@ class Worker:
             request.checkpoint.CopyFrom(self._put(encode_checkpoint(progress.checkpoint)))
         return ORDERS.get(self._engine.Report(request, timeout=CALL_DEADLINE_S).order, Order.CONTINUE)
 
-    def _complete(self, job: worker_pb2.Job, ended: Ended) -> None:
+    def _completion(self, job: worker_pb2.Job, ended: Ended) -> worker_pb2.CompleteRequest:
+        """With its artifacts in the engine."""
         request = worker_pb2.CompleteRequest(
             worker=self._name,
             trial=job.trial,
@@ -162,7 +178,7 @@ class Worker:
             request.artifacts["predictions"].CopyFrom(
                 self._put(save({"probabilities": probabilities, "labels": labels}))
             )
-        self._engine.Complete(request, timeout=CALL_DEADLINE_S)
+        return request
 
     def _put(self, data: bytes) -> synthesizer_pb2.ArtifactRef:
         def chunks() -> Iterator[worker_pb2.PutArtifactRequest]:

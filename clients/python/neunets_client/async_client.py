@@ -90,8 +90,10 @@ class AsyncClient:
     def runs(self, filter: str = "", order_by: str = "") -> AsyncIterator[service_pb2.Run]:  # noqa: A002 - as `Client`
         return self._pages(lambda token: calls.runs(filter, order_by, token))
 
-    def watch(self, run: str, after_seq: int = 0) -> AsyncIterator[service_pb2.WatchRunResponse]:
-        return self._follow(feeds.Watch(run, after_seq))
+    def watch(
+        self, run: str, after_seq: int = 0, most: int = 0, brief: bool = False
+    ) -> AsyncIterator[service_pb2.WatchRunResponse]:
+        return self._follow(feeds.Watch(run, after_seq, most, brief))
 
     async def wait(self, run: str) -> service_pb2.Run:
         async for _ in self.watch(run, (await self.get(run)).seq):
@@ -142,6 +144,9 @@ class AsyncClient:
 
     async def compare(self, models: Sequence[str]) -> service_pb2.CompareModelsResponse:
         return await self._ask(calls.compare(models))
+
+    async def pick(self, model: str) -> service_pb2.Model:
+        return await self._ask(calls.pick(model))
 
     async def export(
         self,

@@ -170,6 +170,11 @@ def compare(models: Sequence[str]) -> Call[service_pb2.CompareModelsResponse]:
     return _call(lambda channel: Models(channel).Compare, service_pb2.CompareModelsRequest(names=models), _whole)
 
 
+def pick(model: str) -> Call[service_pb2.Model]:
+    request = service_pb2.PickModelRequest(name=model)
+    return _call(lambda channel: Models(channel).Pick, request, _whole, EXPORT_DEADLINE_S)
+
+
 def export(
     model: str, formats: Sequence[service_pb2.ExportModelRequest.Format.ValueType], max_drop: float | None
 ) -> Call[service_pb2.ExportModelResponse]:

@@ -87,13 +87,17 @@ class Client:
         """
         return self._pages(lambda token: calls.runs(filter, order_by, token))
 
-    def watch(self, run: str, after_seq: int = 0) -> Iterator[service_pb2.WatchRunResponse]:
+    def watch(
+        self, run: str, after_seq: int = 0, most: int = 0, brief: bool = False
+    ) -> Iterator[service_pb2.WatchRunResponse]:
         """Every event of the run after `after_seq`, without gap or repeat, until it is final or paused.
 
+        With `most` above 1 a response may bring so many events, the later ones in `more`, and one comes four times a
+        second at most; `brief`: candidates come without their graphs.
         Without events for 15 s a response without one comes. A lost engine is found again, or started again where it
         is embedded. Raises: NotReady where that fails.
         """
-        return self._follow(feeds.Watch(run, after_seq))
+        return self._follow(feeds.Watch(run, after_seq, most, brief))
 
     def wait(self, run: str) -> service_pb2.Run:
         """The run once it is final or paused."""
@@ -160,6 +164,13 @@ class Client:
     def compare(self, models: Sequence[str]) -> service_pb2.CompareModelsResponse:
         """Figures of 2..16 models side by side, and how each network differs from the first one's."""
         return self._ask(calls.compare(models))
+
+    def pick(self, model: str) -> service_pb2.Model:
+        """Make a network of an ended run the run's model, measured on the test set and exported; the model to download.
+
+        Raises: IllegalTransition while the run goes on, or where the trial has left no weights.
+        """
+        return self._ask(calls.pick(model))
 
     def export(
         self,

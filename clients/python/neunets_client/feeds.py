@@ -50,19 +50,20 @@ class _GoesOn:
 class Watch(_GoesOn):
     """Every event of a run after `seq`, without gap or repeat, and heartbeats."""
 
-    def __init__(self, run: str, seq: int) -> None:
+    def __init__(self, run: str, seq: int, most: int = 0, brief: bool = False) -> None:
         self._run = run
         self._seq = seq
+        self._most, self._brief = most, brief
 
     def method(self, channel: Channel) -> Any:
         return calls.Runs(channel).Watch
 
     def request(self) -> service_pb2.WatchRunRequest:
-        return service_pb2.WatchRunRequest(name=self._run, after_seq=self._seq)
+        return service_pb2.WatchRunRequest(name=self._run, after_seq=self._seq, most=self._most, brief=self._brief)
 
     def take(self, response: service_pb2.WatchRunResponse) -> service_pb2.WatchRunResponse:
         if response.HasField("event"):
-            self._seq = response.event.seq
+            self._seq = response.event.seq + len(response.more)
         return response
 
     def ending(self) -> Call[bool]:

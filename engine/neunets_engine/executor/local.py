@@ -12,7 +12,9 @@ from typing import Final
 
 from neunets.machine import TRAINING_ENVIRONMENT
 
-__all__ = ["LocalExecutor"]
+__all__ = ["TRAINER", "LocalExecutor"]
+
+TRAINER: Final = (sys.executable, "-m", "neunets_trainer")
 
 # The first wait before a worker that ended is started again; doubled at each end within a minute.
 FIRST_DELAY_S: Final = 0.2
@@ -32,16 +34,18 @@ class LocalExecutor:
         memory_bytes: int,
         logs: Path,
         lost: Callable[[str, str], Awaitable[None]],
+        command: Sequence[str] = TRAINER,
     ) -> None:
         """`devices`: one entry a slot ("cpu", "cuda:0"); `memory_bytes`: of this machine, for all slots together.
 
-        `lost(worker, why)` is called when a worker has ended.
+        `lost(worker, why)` is called when a worker has ended; `command` starts one, with the options of `TRAINER`.
         """
         self._endpoint = endpoint
         self._devices = tuple(devices)
         self._memory_bytes = memory_bytes
         self._logs = logs
         self._lost = lost
+        self._command = tuple(command)
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -95,8 +99,7 @@ class LocalExecutor:
             **TRAINING_ENVIRONMENT,
             "NEUNETS_PARENT_DEATH": "1",
         }
-        command = [sys.executable, "-m", "neunets_trainer", "--engine", self._endpoint]
-        command += ["--worker", worker, "--device", device]
+        command = [*self._command, "--engine", self._endpoint, "--worker", worker, "--device", device]
         command += ["--memory-bytes", str(self._memory_bytes // len(self._devices))]
         try:
             with (self._logs / f"{worker}.log").open("ab") as log:

@@ -15,6 +15,7 @@ from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.store.v1 import store_pb2
 from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
 from neunets_engine.export import Format
+from neunets_engine.picks import Picks
 from neunets_engine.service.compare import compare
 from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
 from neunets_engine.service.names import model_name, run_id_of, trial_of
@@ -37,9 +38,10 @@ FIELDS: Final[Mapping[str, Callable[[store_pb2.TrialRecord], str]]] = {
 
 
 class ModelsService(service_pb2_grpc.ModelsServicer):
-    def __init__(self, store: Store, artifacts: Artifacts, datasets: Path) -> None:
+    def __init__(self, store: Store, artifacts: Artifacts, datasets: Path, picks: Picks) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._picks = picks
         self._variants = Variants(store, artifacts, datasets)
 
     async def List(self, request: service_pb2.ListModelsRequest, context: Context) -> service_pb2.ListModelsResponse:
@@ -91,6 +93,10 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
         if not FEWEST <= len(request.names) <= MOST:
             raise InvalidRequest("names", f"{len(request.names)} models: {FEWEST} to {MOST} can be compared")
         return compare([_model(self._store.trial(*trial_of(name))) for name in request.names])
+
+    async def Pick(self, request: service_pb2.PickModelRequest, context: Context) -> service_pb2.Model:
+        run_id, trial = trial_of(request.name)
+        return _model(self._store.trial(run_id, await self._picks.pick(run_id, trial)))
 
     async def Export(
         self, request: service_pb2.ExportModelRequest, context: Context

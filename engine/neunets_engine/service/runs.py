@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import secrets
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import grpc
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.service.batches import MOST_EVENTS, PACE_S, Batches
 from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
 from neunets_engine.service.names import model_name, run_id_of
 from neunets_engine.store import Store
@@ -35,6 +37,7 @@ class RunsService(service_pb2_grpc.RunsServicer):
     def __init__(self, store: Store, supervisor: Supervisor) -> None:
         self._store = store
         self._supervisor = supervisor
+        self._batches = Batches(store)
 
     async def Create(self, request: service_pb2.CreateRunRequest, context: Context) -> service_pb2.Run:
         spec = service_pb2.RunSpec()
@@ -69,17 +72,25 @@ class RunsService(service_pb2_grpc.RunsServicer):
         self, request: service_pb2.WatchRunRequest, context: Context
     ) -> AsyncIterator[service_pb2.WatchRunResponse]:
         run_id = run_id_of(request.name)
-        seq = request.after_seq
+        seq, most = request.after_seq, max(1, request.most)
         if seq > self._store.run(run_id).run.seq:
             raise InvalidRequest("after_seq", f"{seq} lies beyond the last event")
+        if most > MOST_EVENTS:
+            raise InvalidRequest("most", f"{most}: a message brings at most {MOST_EVENTS} events")
         while True:
             changed = self._store.changes(run_id)
-            run = self._store.run(run_id).run
-            events = self._store.events(run_id, seq)
-            for event in events:
-                yield service_pb2.WatchRunResponse(event=event, run=run)
-                seq = event.seq
-            if events:
+            run = self._store.run(run_id).run  # before its events: a final state is the last of them
+            batch = self._batches.after(run_id, seq, most if most > 1 else MOST_EVENTS, request.brief)
+            if batch is not None:
+                count = 1 + len(batch.more)
+                if most > 1:
+                    yield batch
+                    if count < most:
+                        await asyncio.sleep(PACE_S - time.monotonic() % PACE_S)
+                else:
+                    for event in (batch.event, *batch.more):
+                        yield service_pb2.WatchRunResponse(event=event, run=batch.run)
+                seq += count
                 continue
             if State(run.state) in FINAL or State(run.state) is State.PAUSED:
                 return

@@ -66,6 +66,9 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
             faults=plugin.faults,
             open_runs=self._supervisor.open_runs(name),
         )
+        for method, latencies in plugin.latencies.items():
+            p50_ms, p99_ms = (1000 * latencies.quantile(fraction) for fraction in (0.5, 0.99))
+            info.latencies.add(method=method, calls=latencies.calls, p50_ms=p50_ms, p99_ms=p99_ms)
         if plugin.description is not None:
             info.description.CopyFrom(plugin.description)
             found = self._store.synthesizers.conformance(name, plugin.description.version)

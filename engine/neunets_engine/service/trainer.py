@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ __all__ = ["TrainerService"]
 Context = grpc.aio.ServicerContext[Any, Any]
 Request = worker_pb2.CompleteRequest
 LONGEST_WAIT_S: Final = 30.0
+# Of one lease.
+MOST_JOBS: Final = 64
 LARGEST_ARTIFACT: Final = 2 << 30
 
 STATES: Final = {
@@ -57,11 +59,18 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             raise InvalidRequest("worker", "a worker needs a name")
         wait_s = min(request.wait.ToMilliseconds() / 1000, LONGEST_WAIT_S)
         with self._scheduler.halting():
-            trial = await self._scheduler.lease(
-                request.worker, request.device, wait_s, request.device_bytes, self._probes.is_waiting
+            trials = await self._scheduler.lease(
+                request.worker,
+                request.device,
+                wait_s,
+                request.device_bytes,
+                self._probes.is_waiting,
+                min(max(1, request.most), MOST_JOBS),
+                request.flops,
             )
-        if trial is not None:
-            return worker_pb2.LeaseResponse(job=self._job(trial))
+        if trials:
+            job, *more = map(self._job, trials)
+            return worker_pb2.LeaseResponse(job=job, more=more)
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
 
     async def Probed(self, request: worker_pb2.ProbedRequest, context: Context) -> worker_pb2.ProbedResponse:
@@ -86,13 +95,30 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         return worker_pb2.ReportResponse(order=order)
 
     async def Complete(self, request: worker_pb2.CompleteRequest, context: Context) -> worker_pb2.CompleteResponse:
-        run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
-        if run_id is None:
-            return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_ABORT)
-        trial = self._store.trial(run_id, request.trial)
+        (order,) = await self._complete([request])
+        return worker_pb2.CompleteResponse(order=order)
+
+    async def CompleteMany(
+        self, request: worker_pb2.CompleteManyRequest, context: Context
+    ) -> worker_pb2.CompleteManyResponse:
+        if len({each.worker for each in request.ended}) > 1:
+            raise InvalidRequest("ended.worker", "a call ends the leases of one worker")
+        return worker_pb2.CompleteManyResponse(orders=await self._complete(request.ended))
+
+    async def _complete(self, requests: Sequence[worker_pb2.CompleteRequest]) -> list[worker_pb2.Order.ValueType]:
+        """Of one worker."""
+        ended = []
+        for request in requests:
+            run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
+            if run_id is not None:
+                ended.append(_ended(request, self._store.trial(run_id, request.trial)))
         with self._scheduler.halting():
-            kept = await self._scheduler.complete(request.worker, _ended(request, trial))
-        return worker_pb2.CompleteResponse(order=worker_pb2.ORDER_CONTINUE if kept else worker_pb2.ORDER_ABORT)
+            answers = await self._scheduler.complete(requests[0].worker, ended) if ended else []
+        kept = {(each.trial, each.attempt) for each, is_kept in zip(ended, answers, strict=True) if is_kept}
+        return [
+            worker_pb2.ORDER_CONTINUE if (request.trial, request.attempt) in kept else worker_pb2.ORDER_ABORT
+            for request in requests
+        ]
 
     async def PutArtifact(
         self, request_iterator: AsyncIterable[worker_pb2.PutArtifactRequest], context: Context

@@ -2,6 +2,6 @@
 
 from neunets_engine.store.store import Store
 from neunets_engine.store.synthesizers import SynthesizerStore
-from neunets_engine.store.trials import DEFAULT_METRIC, WORKER_LOST, has_result, is_current
+from neunets_engine.store.trials import DEFAULT_METRIC, WORKER_LOST, Wanted, has_result, is_current
 
-__all__ = ["DEFAULT_METRIC", "WORKER_LOST", "Store", "SynthesizerStore", "has_result", "is_current"]
+__all__ = ["DEFAULT_METRIC", "WORKER_LOST", "Store", "SynthesizerStore", "Wanted", "has_result", "is_current"]

@@ -22,6 +22,7 @@ from neunets_engine.store import codec, runs, trials
 from neunets_engine.store.environment import EPOCH_KEY, SCHEMA_VERSION, Environment, Reader, Writer
 from neunets_engine.store.keys import numbered, scope_end, scoped
 from neunets_engine.store.synthesizers import SynthesizerStore
+from neunets_engine.store.trials import Wanted
 
 __all__ = ["Store"]
 
@@ -365,6 +366,21 @@ class Store:
 
         await self._change(run_id, work)
 
+    async def plan_pick(self, planned: store_pb2.TrialRecord) -> None:
+        """Keep the trial that measures what a user has picked."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, planned.run)
+            record.trials += 1
+            codec.put_trial(writer, planned)
+            codec.put_run(writer, record)
+
+        await self._change(planned.run, work)
+
+    async def pick(self, run_id: str, trial: str) -> None:
+        """As `trials.pick`."""
+        await self._change(run_id, lambda writer: trials.pick(writer, run_id, trial))
+
     def trial(self, run_id: str, trial: str) -> store_pb2.TrialRecord:
         """Raises: NotFound."""
         with self._env.read() as reader:
@@ -389,14 +405,10 @@ class Store:
             return [store_pb2.TrialRecord.FromString(value) for _, value in last]
 
     async def lease(
-        self, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe, parts: int = 1
-    ) -> store_pb2.TrialRecord:
+        self, run_id: str, worker: str, device: str, wanted: Sequence[Wanted]
+    ) -> list[store_pb2.TrialRecord]:
         """As `trials.lease`."""
-
-        def work(writer: Writer) -> store_pb2.TrialRecord:
-            return trials.lease(writer, run_id, trial, worker, device, recipe, parts)
-
-        return await self._change(run_id, work)
+        return await self._change(run_id, lambda writer: trials.lease(writer, run_id, worker, device, wanted))
 
     async def report(
         self, run_id: str, attempt: int, step: int, measured: synthesizer_pb2.Measured, news: store_pb2.TrialRecord
@@ -411,9 +423,9 @@ class Store:
             rows = reader.scan("metrics", start, scoped(run_id, f"{trial}0"))
             return [synthesizer_pb2.Measured.FromString(value) for _, value in rows]
 
-    async def release(self, run_id: str, trial: str, attempt: int, ended: synthesizer_pb2.TrialEnded) -> bool:
+    async def release(self, run_id: str, *ended: synthesizer_pb2.TrialEnded) -> list[bool]:
         """As `trials.release`."""
-        return await self._change(run_id, lambda writer: trials.release(writer, run_id, trial, attempt, ended))
+        return await self._change(run_id, lambda writer: trials.release(writer, run_id, ended))
 
     async def cancel(self, run_id: str, *states: service_pb2.TrialState.ValueType) -> None:
         """As `trials.cancel`."""

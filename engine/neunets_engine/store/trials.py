@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from neunets.errors import IllegalTransition
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -16,12 +15,14 @@ from neunets_engine.store.keys import numbered
 __all__ = [
     "DEFAULT_METRIC",
     "WORKER_LOST",
+    "Wanted",
     "cancel",
     "has_result",
     "is_current",
     "keep_model",
     "keep_variants",
     "lease",
+    "pick",
     "release",
     "report",
 ]
@@ -31,26 +32,39 @@ WORKER_LOST: Final = "WORKER_LOST"
 DEFAULT_METRIC: Final = "valid_accuracy"
 
 
+class Wanted(NamedTuple):
+    """A trial to be leased with its complete recipe, a step in at least `parts`."""
+
+    trial: str
+    recipe: synthesizer_pb2.Recipe
+    parts: int = 1
+
+
 def lease(
-    writer: Writer, run_id: str, trial: str, worker: str, device: str, recipe: synthesizer_pb2.Recipe, parts: int
-) -> store_pb2.TrialRecord:
-    """A worker takes a WAITING trial, with the complete `recipe`, a step in at least `parts`; its attempt grows."""
-    found = codec.get_trial(writer, run_id, trial)
+    writer: Writer, run_id: str, worker: str, device: str, wanted: Sequence[Wanted]
+) -> list[store_pb2.TrialRecord]:
+    """A worker takes those of the trials that are WAITING; their attempts grow."""
     record = codec.get_run(writer, run_id)
-    if found.state != service_pb2.TRIAL_STATE_WAITING:
-        raise IllegalTransition(f"trial {trial} is not waiting")
-    found.state = service_pb2.TRIAL_STATE_RUNNING
-    found.attempt += 1
-    found.worker = worker
-    found.recipe.CopyFrom(recipe)
-    found.accumulate = max(found.accumulate, parts)
-    codec.put_trial(writer, found)
-    record.run.trials_running += 1
-    started = synthesizer_pb2.TrialStarted(candidate=found.candidate, trial=trial, attempt=found.attempt, device=device)
-    heard = codec.hears_of(record, found)
-    codec.append_search(writer, record, synthesizer_pb2.Event(started=started), is_heard=heard)
+    taken = []
+    for trial, recipe, parts in wanted:
+        found = codec.get_trial(writer, run_id, trial)
+        if found.state != service_pb2.TRIAL_STATE_WAITING:
+            continue
+        found.state = service_pb2.TRIAL_STATE_RUNNING
+        found.attempt += 1
+        found.worker = worker
+        found.recipe.CopyFrom(recipe)
+        found.accumulate = max(found.accumulate, parts)
+        codec.put_trial(writer, found)
+        record.run.trials_running += 1
+        started = synthesizer_pb2.TrialStarted(
+            candidate=found.candidate, trial=trial, attempt=found.attempt, device=device
+        )
+        heard = codec.hears_of(record, found)
+        codec.append_search(writer, record, synthesizer_pb2.Event(started=started), is_heard=heard)
+        taken.append(found)
     codec.put_run(writer, record)
-    return found
+    return taken
 
 
 def report(
@@ -83,12 +97,19 @@ def report(
     return True
 
 
-def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthesizer_pb2.TrialEnded) -> bool:
-    """End an attempt: for good, or (`ended.will_retry`) the trial waits again. False: not the current attempt."""
-    found = codec.get_trial(writer, run_id, trial)
-    if not is_current(found, attempt):
-        return False
+def release(writer: Writer, run_id: str, ended: Sequence[synthesizer_pb2.TrialEnded]) -> list[bool]:
+    """End attempts: for good, or (`will_retry`) the trial waits again. False for each that was not the current one."""
     record = codec.get_run(writer, run_id)
+    kept = [_release(writer, record, each) for each in ended]
+    if any(kept):
+        codec.put_run(writer, record)
+    return kept
+
+
+def _release(writer: Writer, record: store_pb2.RunRecord, ended: synthesizer_pb2.TrialEnded) -> bool:
+    found = codec.get_trial(writer, record.run.name.removeprefix("runs/"), ended.trial)
+    if not is_current(found, ended.attempt):
+        return False
     record.run.trials_running -= 1
     found.worker = ""
     found.device_s = max(found.device_s, ended.device_s)
@@ -106,7 +127,6 @@ def release(writer: Writer, run_id: str, trial: str, attempt: int, ended: synthe
     codec.put_trial(writer, found)
     heard = codec.hears_of(record, found)
     codec.append_search(writer, record, synthesizer_pb2.Event(ended=ended), is_heard=heard)
-    codec.put_run(writer, record)
     return True
 
 
@@ -141,6 +161,11 @@ def keep_model(
     found.artifacts.extend(artifacts)
     found.figures.update(figures)
     codec.put_trial(writer, found)
+    pick(writer, run_id, trial)
+
+
+def pick(writer: Writer, run_id: str, trial: str) -> None:
+    """An exported trial becomes the run's model."""
     record = codec.get_run(writer, run_id)
     record.run.model = f"runs/{run_id}/models/{trial}"
     exported = service_pb2.ModelExported(model=record.run.model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
@@ -24,12 +25,12 @@ from neunets.synthesizer import (
 )
 
 # Redraws before the space counts as empty; operations a second of an unmeasured slot; passes that a run should afford.
-DRAWS, SLOT_FLOPS, PASSES = 100, 5e10, 6
+DRAWS, SLOT_FLOPS, PASSES = 100, 5e10, 16
 
 
 class RandomSearch:
     def describe(self) -> Description:
-        return Description("random", "0.1.0", "Random search over chains of convolution blocks.", hears_injected=True)
+        return Description("random", "0.1.0", "Random search over chains.", hears_injected=True, max_batch=64)
 
     def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> RandomRun:
         return RandomRun(problem, seed)
@@ -40,32 +41,32 @@ class RandomRun:
 
     def __init__(self, problem: Problem, seed: int) -> None:
         self._problem, self._seed = problem, seed
-        self._seen: list[str] = []
+        self._seen: Counter[str] = Counter()
         self._space(None)  # refuses what cannot be done, at once
 
     def propose(self, want: int, budget: Budget) -> Proposals | Exhausted:
-        space, seen = self._space(budget), list(self._seen)
-        graphs: list[Graph] = []
-        while len(graphs) < want:
-            draws = (space.sample(generator(self._seed, len(seen), draw)) for draw in range(DRAWS))
-            options = draws if seen else chain([space.standard()], draws)
-            fresh = next((graph for graph in options if canonical_hash(graph) not in seen), None)
-            if fresh is None:
+        space, drawn, fresh = self._space(budget), self._seen.total(), dict[str, Graph]()
+        for number in range(drawn, drawn + want):
+            draws = (space.sample(generator(self._seed, number, draw)) for draw in range(DRAWS))
+            options = draws if number else chain([space.standard()], draws)
+            hashed = ((canonical_hash(graph), graph) for graph in options)
+            new = (each for each in hashed if each[0] not in self._seen and each[0] not in fresh)
+            digest, graph = next(new, ("", None))
+            if graph is None:
                 break
-            graphs.append(fresh)
-            seen.append(canonical_hash(fresh))
-        found = tuple(Candidate(graph, rationale="the standard network, then independent draws") for graph in graphs)
+            fresh[digest] = graph
+        found = tuple(Candidate(graph, rationale="standard, then independent draws") for graph in fresh.values())
         return Proposals(found) if found else Exhausted("every network of the space was tried")
 
     def ingest(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Proposed):
-                self._seen += [canonical_hash(candidate.graph) for _, candidate in event.candidates]
+                self._seen.update(canonical_hash(candidate.graph) for _, candidate in event.candidates)
             elif isinstance(event, Injected):
-                self._seen.append(canonical_hash(event.candidate.graph))
+                self._seen.update([canonical_hash(event.candidate.graph)])
 
     def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
-        return Assessment(reason=f"{len(self._seen)} networks drawn")
+        return Assessment(reason=f"{self._seen.total()} networks drawn")
 
     def _space(self, budget: Budget | None) -> ChainSpace:
         problem, affordable = self._problem, None

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from neunets.graph import Graph
+from neunets.graph import Graph, Shape
 from neunets.machine import Precision
 from neunets.ops import OPERATORS, Parameter, attributes_of
 from neunets.shapes import infer_shapes
 
-__all__ = ["Cost", "cost", "parameters", "training_bytes"]
+__all__ = ["STEP_COST", "Cost", "cost", "parameters", "training_bytes"]
 
 FLOAT_BYTES: Final = 4
+# FLOPs of a training step, in those of evaluating its examples once.
+STEP_COST: Final = 3.0
 # Of the values of all nodes, what a training step holds at most, with what it needs to compute them: measured on a CPU
 # with chains, residual and separable networks of 0.02 to 1.6 M parameters and batches of 64 and 256.
 STEP_SHARE: Final[Mapping[Precision, float]] = {
@@ -54,14 +56,14 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
     }
 
 
-def cost(graph: Graph) -> Cost:
-    """Raises: InvalidGraph."""
-    shapes = infer_shapes(graph)
-    flops = 0
+def cost(graph: Graph, shapes: Mapping[str, Shape] | None = None) -> Cost:
+    """`shapes`: as `infer_shapes` tells, where they are known. Raises: InvalidGraph."""
+    shapes = infer_shapes(graph) if shapes is None else shapes
+    flops = trainable = 0
     for node in graph.nodes:
-        inputs = [shapes[name] for name in node.inputs]
-        flops += OPERATORS[node.op].flops(attributes_of(node), inputs, shapes[node.name])
-    trainable = sum(parameter.size for parameter in parameters(graph).values() if parameter.trainable)
+        operator, attributes, inputs = OPERATORS[node.op], attributes_of(node), [shapes[name] for name in node.inputs]
+        flops += operator.flops(attributes, inputs, shapes[node.name])
+        trainable += sum(each.size for each in operator.parameters(attributes, inputs).values() if each.trainable)
     return Cost(trainable, flops, FLOAT_BYTES * sum(math.prod(shape) for shape in shapes.values()))
 
 
@@ -70,7 +72,8 @@ def training_bytes(graph: Graph, batch: int, precision: Precision, averages: boo
 
     `batch`: rows of one part, where a step is divided into parts; `averages`: a mean of the weights is kept, too.
     """
-    price, shapes = cost(graph), infer_shapes(graph)
+    shapes = infer_shapes(graph)
+    price = cost(graph, shapes)
     copies = 3 + averages + 0.5 * (precision is Precision.BFLOAT16)  # weights, gradients, momenta
     step = STEP_SHARE[precision] * batch * price.activation_bytes
     largest = max(math.prod(shape) for shape in shapes.values())

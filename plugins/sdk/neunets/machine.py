@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import os
 import platform
 import time
@@ -60,8 +61,8 @@ class Choices:
     """The fastest settings of a device. None: not measured.
 
     `batch_size`: the smallest that is nearly as fast as the fastest; `workers`: trainings at once on the device, with
-    `threads` each. The mappings give images per second by what was tried, such as "bfloat16 channels_last", "64", "2 x
-    1" (workers x threads).
+    `threads` each; `flops`: a second, of a worker's training steps, 0.0: not measured. The mappings give images per
+    second by what was tried, such as "bfloat16 channels_last", "64", "2 x 1" (workers x threads).
     """
 
     precision: Precision = Precision.FLOAT32
@@ -72,6 +73,7 @@ class Choices:
     format_rates: Mapping[str, float] = field(default_factory=dict)
     batch_rates: Mapping[str, float] = field(default_factory=dict)
     worker_rates: Mapping[str, float] = field(default_factory=dict)
+    flops: float = 0.0
 
     @property
     def is_complete(self) -> bool:
@@ -100,12 +102,14 @@ def read(folder: Path, name: str) -> Choices | None:
         values = json.loads((folder / f"{fingerprint(name)}.json").read_text())
         values["precision"] = Precision(values["precision"])
         values["memory_format"] = MemoryFormat(values["memory_format"])
+        values["flops"] = float(values["flops"])
         choices = Choices(**values)
     except (OSError, ValueError, KeyError, TypeError):  # of an earlier version, or cut off
         return None
     counts = (choices.batch_size, choices.workers, choices.threads)
     rates = (choices.format_rates, choices.batch_rates, choices.worker_rates)
     is_whole = all(count is None or (type(count) is int and count > 0) for count in counts)
+    is_whole = is_whole and isinstance(choices.flops, float) and 0.0 <= choices.flops < math.inf
     return choices if is_whole and all(isinstance(each, dict) for each in rates) else None
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 from neunets.errors import InvalidGraph
-from neunets.graph import DataType, Graph, Input
+from neunets.graph import DataType, Graph, Input, Shape
 from neunets.shapes import infer_shapes
 
 __all__ = ["validate"]
@@ -16,8 +17,13 @@ LONGEST_NAME: Final = 256
 LARGEST_EXTENT: Final = 1 << 20
 
 
-def validate(graph: Graph, *, classes: int | None = None, input: Input | None = None) -> None:  # noqa: A002
-    """Check a graph; `classes` and `input` are what the problem asks for.
+def validate(
+    graph: Graph,
+    *,
+    classes: int | None = None,
+    input: Input | None = None,  # noqa: A002
+) -> Mapping[str, Shape]:
+    """Check a graph; `classes` and `input` are what the problem asks for. Returns: the shapes, as `infer_shapes`.
 
     Raises: InvalidGraph, which names the node and the rule: BAD_NAME, DUPLICATE_NAME, UNKNOWN_OP, BAD_ATTRIBUTE,
     BAD_ARITY, UNKNOWN_INPUT (cycles too), BAD_SHAPE, BAD_INPUT, BAD_OUTPUT, DEAD_NODE, TOO_LARGE.
@@ -33,6 +39,7 @@ def validate(graph: Graph, *, classes: int | None = None, input: Input | None = 
     if classes is not None and shape != (classes,):
         raise InvalidGraph(graph.output, "BAD_OUTPUT", f"{shape[0]} logits for {classes} classes")
     _check_use(graph)
+    return shapes
 
 
 def _check_input(given: Input, wanted: Input | None) -> None:

@@ -1,4 +1,4 @@
-"""Trained networks: `models` of a run, `compare`, `export` of its best, `predict` with the file."""
+"""Trained networks: `models` of a run, `compare`, `pick`, `export` of its model, `predict` with the file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from neunets_client.predict import predict as run_model
 from neunets_client.states import run_state, trial_state
 from neunets_client.trials import LISTED, finite
 
-__all__ = ["compare", "export", "models", "predict"]
+__all__ = ["compare", "export", "models", "pick", "predict"]
 
 
 class Format(Enum):
@@ -77,6 +77,22 @@ def difference(diff: service_pb2.GraphDiff) -> str:
     parts = [f"+{name}" for name in diff.added] + [f"-{name}" for name in diff.removed]
     parts += [f"{each.node} {each.field}: {each.before or 'none'} → {each.after or 'none'}" for each in diff.changed]
     return ", ".join(parts) or "the same network"
+
+
+def pick(
+    model: Annotated[str, typer.Argument(help="RUN/TRIAL, of a run that has ended.")],
+    server: Server = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Make another network the run's model: it is measured on the test set and exported."""
+    with Connection(server, home or default_home()) as connection:
+        picked = Client(connection).pick(model_name(model))
+    figures = dict(picked.figures)
+    row = {"model": picked.name, "params": picked.params, "test_accuracy": finite(figures, "test_accuracy")}
+    table = Table("model", "parameters", "test accuracy")
+    table.add_row(picked.name, f"{picked.params:,}", f"{figures.get('test_accuracy', math.nan):.4f}")
+    show(table, [row], as_json)
 
 
 def export(

@@ -311,7 +311,7 @@ func (x ExportModelRequest_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExportModelRequest_Format.Descriptor instead.
 func (ExportModelRequest_Format) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44, 0}
 }
 
 type CheckOutcome_Outcome int32
@@ -364,7 +364,7 @@ func (x CheckOutcome_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckOutcome_Outcome.Descriptor instead.
 func (CheckOutcome_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57, 0}
 }
 
 type RegisterDatasetRequest struct {
@@ -1447,9 +1447,14 @@ func (x *ListRunsResponse) GetNextPageToken() string {
 }
 
 type WatchRunRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	AfterSeq      uint64                 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Name     string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	AfterSeq uint64                 `protobuf:"varint,2,opt,name=after_seq,json=afterSeq,proto3" json:"after_seq,omitempty"`
+	// Events that a message may bring, 0 as 1, at most 1000. With more than one, a message comes every quarter of a second
+	// at most, unless it is full: what is far behind catches up at once.
+	Most uint32 `protobuf:"varint,3,opt,name=most,proto3" json:"most,omitempty"`
+	// Candidates come without their graphs, which Models.Get has.
+	Brief         bool `protobuf:"varint,4,opt,name=brief,proto3" json:"brief,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1498,12 +1503,28 @@ func (x *WatchRunRequest) GetAfterSeq() uint64 {
 	return 0
 }
 
+func (x *WatchRunRequest) GetMost() uint32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+func (x *WatchRunRequest) GetBrief() bool {
+	if x != nil {
+		return x.Brief
+	}
+	return false
+}
+
 type WatchRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unset: a heartbeat.
 	Event *RunEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
 	// As of now.
-	Run           *Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
+	Run *Run `protobuf:"bytes,2,opt,name=run,proto3" json:"run,omitempty"`
+	// Those after `event`, in order.
+	More          []*RunEvent `protobuf:"bytes,3,rep,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1548,6 +1569,13 @@ func (x *WatchRunResponse) GetEvent() *RunEvent {
 func (x *WatchRunResponse) GetRun() *Run {
 	if x != nil {
 		return x.Run
+	}
+	return nil
+}
+
+func (x *WatchRunResponse) GetMore() []*RunEvent {
+	if x != nil {
+		return x.More
 	}
 	return nil
 }
@@ -3043,6 +3071,50 @@ func (x *WatchMetricsResponse) GetCount() uint64 {
 	return 0
 }
 
+type PickModelRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PickModelRequest) Reset() {
+	*x = PickModelRequest{}
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PickModelRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PickModelRequest) ProtoMessage() {}
+
+func (x *PickModelRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PickModelRequest.ProtoReflect.Descriptor instead.
+func (*PickModelRequest) Descriptor() ([]byte, []int) {
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *PickModelRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 type CompareModelsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Names         []string               `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
@@ -3052,7 +3124,7 @@ type CompareModelsRequest struct {
 
 func (x *CompareModelsRequest) Reset() {
 	*x = CompareModelsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3136,7 @@ func (x *CompareModelsRequest) String() string {
 func (*CompareModelsRequest) ProtoMessage() {}
 
 func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3149,7 @@ func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsRequest.ProtoReflect.Descriptor instead.
 func (*CompareModelsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompareModelsRequest) GetNames() []string {
@@ -3101,7 +3173,7 @@ type CompareModelsResponse struct {
 
 func (x *CompareModelsResponse) Reset() {
 	*x = CompareModelsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3113,7 +3185,7 @@ func (x *CompareModelsResponse) String() string {
 func (*CompareModelsResponse) ProtoMessage() {}
 
 func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3126,7 +3198,7 @@ func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsResponse.ProtoReflect.Descriptor instead.
 func (*CompareModelsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompareModelsResponse) GetModels() []*Model {
@@ -3161,7 +3233,7 @@ type FigureRow struct {
 
 func (x *FigureRow) Reset() {
 	*x = FigureRow{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3245,7 @@ func (x *FigureRow) String() string {
 func (*FigureRow) ProtoMessage() {}
 
 func (x *FigureRow) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3258,7 @@ func (x *FigureRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FigureRow.ProtoReflect.Descriptor instead.
 func (*FigureRow) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FigureRow) GetName() string {
@@ -3215,7 +3287,7 @@ type GraphDiff struct {
 
 func (x *GraphDiff) Reset() {
 	*x = GraphDiff{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3299,7 @@ func (x *GraphDiff) String() string {
 func (*GraphDiff) ProtoMessage() {}
 
 func (x *GraphDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3312,7 @@ func (x *GraphDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphDiff.ProtoReflect.Descriptor instead.
 func (*GraphDiff) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *GraphDiff) GetAdded() []string {
@@ -3278,7 +3350,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3290,7 +3362,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3303,7 +3375,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *NodeChange) GetNode() string {
@@ -3346,7 +3418,7 @@ type ExportModelRequest struct {
 
 func (x *ExportModelRequest) Reset() {
 	*x = ExportModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3358,7 +3430,7 @@ func (x *ExportModelRequest) String() string {
 func (*ExportModelRequest) ProtoMessage() {}
 
 func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3371,7 +3443,7 @@ func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelRequest.ProtoReflect.Descriptor instead.
 func (*ExportModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *ExportModelRequest) GetName() string {
@@ -3406,7 +3478,7 @@ type ExportModelResponse struct {
 
 func (x *ExportModelResponse) Reset() {
 	*x = ExportModelResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3418,7 +3490,7 @@ func (x *ExportModelResponse) String() string {
 func (*ExportModelResponse) ProtoMessage() {}
 
 func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3431,7 +3503,7 @@ func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelResponse.ProtoReflect.Descriptor instead.
 func (*ExportModelResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExportModelResponse) GetModel() *Model {
@@ -3469,7 +3541,7 @@ type Variant struct {
 
 func (x *Variant) Reset() {
 	*x = Variant{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3481,7 +3553,7 @@ func (x *Variant) String() string {
 func (*Variant) ProtoMessage() {}
 
 func (x *Variant) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3494,7 +3566,7 @@ func (x *Variant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variant.ProtoReflect.Descriptor instead.
 func (*Variant) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *Variant) GetFormat() ExportModelRequest_Format {
@@ -3558,7 +3630,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3570,7 +3642,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3583,7 +3655,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DownloadRequest) GetName() string {
@@ -3616,7 +3688,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3628,7 +3700,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3641,7 +3713,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DownloadResponse) GetData() []byte {
@@ -3659,7 +3731,7 @@ type ListSynthesizersRequest struct {
 
 func (x *ListSynthesizersRequest) Reset() {
 	*x = ListSynthesizersRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3671,7 +3743,7 @@ func (x *ListSynthesizersRequest) String() string {
 func (*ListSynthesizersRequest) ProtoMessage() {}
 
 func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3684,7 +3756,7 @@ func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersRequest.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
 }
 
 type ListSynthesizersResponse struct {
@@ -3696,7 +3768,7 @@ type ListSynthesizersResponse struct {
 
 func (x *ListSynthesizersResponse) Reset() {
 	*x = ListSynthesizersResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3708,7 +3780,7 @@ func (x *ListSynthesizersResponse) String() string {
 func (*ListSynthesizersResponse) ProtoMessage() {}
 
 func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3721,7 +3793,7 @@ func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersResponse.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ListSynthesizersResponse) GetSynthesizers() []*SynthesizerInfo {
@@ -3740,7 +3812,7 @@ type GetSynthesizerRequest struct {
 
 func (x *GetSynthesizerRequest) Reset() {
 	*x = GetSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3752,7 +3824,7 @@ func (x *GetSynthesizerRequest) String() string {
 func (*GetSynthesizerRequest) ProtoMessage() {}
 
 func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3765,7 +3837,7 @@ func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*GetSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetSynthesizerRequest) GetName() string {
@@ -3785,15 +3857,17 @@ type SynthesizerInfo struct {
 	Command []string `protobuf:"bytes,4,rep,name=command,proto3" json:"command,omitempty"`
 	Faults  uint32   `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
 	// Of this version, once it was checked.
-	Conformance   *Conformance `protobuf:"bytes,6,opt,name=conformance,proto3" json:"conformance,omitempty"`
-	OpenRuns      uint32       `protobuf:"varint,7,opt,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty"`
+	Conformance *Conformance `protobuf:"bytes,6,opt,name=conformance,proto3" json:"conformance,omitempty"`
+	OpenRuns    uint32       `protobuf:"varint,7,opt,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty"`
+	// Of the calls since the engine began.
+	Latencies     []*MethodLatency `protobuf:"bytes,8,rep,name=latencies,proto3" json:"latencies,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SynthesizerInfo) Reset() {
 	*x = SynthesizerInfo{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3805,7 +3879,7 @@ func (x *SynthesizerInfo) String() string {
 func (*SynthesizerInfo) ProtoMessage() {}
 
 func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3818,7 +3892,7 @@ func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SynthesizerInfo.ProtoReflect.Descriptor instead.
 func (*SynthesizerInfo) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *SynthesizerInfo) GetName() string {
@@ -3870,6 +3944,83 @@ func (x *SynthesizerInfo) GetOpenRuns() uint32 {
 	return 0
 }
 
+func (x *SynthesizerInfo) GetLatencies() []*MethodLatency {
+	if x != nil {
+		return x.Latencies
+	}
+	return nil
+}
+
+// From the engine's request to the answer, of the last 1,000 calls that were answered.
+type MethodLatency struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "Propose", "Ingest", "Assess", "Open".
+	Method        string  `protobuf:"bytes,1,opt,name=method,proto3" json:"method,omitempty"`
+	Calls         uint64  `protobuf:"varint,2,opt,name=calls,proto3" json:"calls,omitempty"`
+	P50Ms         float64 `protobuf:"fixed64,3,opt,name=p50_ms,json=p50Ms,proto3" json:"p50_ms,omitempty"`
+	P99Ms         float64 `protobuf:"fixed64,4,opt,name=p99_ms,json=p99Ms,proto3" json:"p99_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MethodLatency) Reset() {
+	*x = MethodLatency{}
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MethodLatency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MethodLatency) ProtoMessage() {}
+
+func (x *MethodLatency) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MethodLatency.ProtoReflect.Descriptor instead.
+func (*MethodLatency) Descriptor() ([]byte, []int) {
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *MethodLatency) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *MethodLatency) GetCalls() uint64 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *MethodLatency) GetP50Ms() float64 {
+	if x != nil {
+		return x.P50Ms
+	}
+	return 0
+}
+
+func (x *MethodLatency) GetP99Ms() float64 {
+	if x != nil {
+		return x.P99Ms
+	}
+	return 0
+}
+
 type Conformance struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "core" or "core+recovery".
@@ -3891,7 +4042,7 @@ type Conformance struct {
 
 func (x *Conformance) Reset() {
 	*x = Conformance{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3903,7 +4054,7 @@ func (x *Conformance) String() string {
 func (*Conformance) ProtoMessage() {}
 
 func (x *Conformance) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3916,7 +4067,7 @@ func (x *Conformance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conformance.ProtoReflect.Descriptor instead.
 func (*Conformance) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Conformance) GetLevel() string {
@@ -3993,7 +4144,7 @@ type CheckSynthesizerRequest struct {
 
 func (x *CheckSynthesizerRequest) Reset() {
 	*x = CheckSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4005,7 +4156,7 @@ func (x *CheckSynthesizerRequest) String() string {
 func (*CheckSynthesizerRequest) ProtoMessage() {}
 
 func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4018,7 +4169,7 @@ func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CheckSynthesizerRequest) GetName() string {
@@ -4048,7 +4199,7 @@ type CheckSynthesizerResponse struct {
 
 func (x *CheckSynthesizerResponse) Reset() {
 	*x = CheckSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4060,7 +4211,7 @@ func (x *CheckSynthesizerResponse) String() string {
 func (*CheckSynthesizerResponse) ProtoMessage() {}
 
 func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4073,7 +4224,7 @@ func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CheckSynthesizerResponse) GetState() isCheckSynthesizerResponse_State {
@@ -4132,7 +4283,7 @@ type CheckOutcome struct {
 
 func (x *CheckOutcome) Reset() {
 	*x = CheckOutcome{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4144,7 +4295,7 @@ func (x *CheckOutcome) String() string {
 func (*CheckOutcome) ProtoMessage() {}
 
 func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4157,7 +4308,7 @@ func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOutcome.ProtoReflect.Descriptor instead.
 func (*CheckOutcome) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CheckOutcome) GetId() string {
@@ -4198,7 +4349,7 @@ type DrainSynthesizerRequest struct {
 
 func (x *DrainSynthesizerRequest) Reset() {
 	*x = DrainSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4210,7 +4361,7 @@ func (x *DrainSynthesizerRequest) String() string {
 func (*DrainSynthesizerRequest) ProtoMessage() {}
 
 func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4223,7 +4374,7 @@ func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*DrainSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *DrainSynthesizerRequest) GetName() string {
@@ -4252,7 +4403,7 @@ type EnrollSynthesizerRequest struct {
 
 func (x *EnrollSynthesizerRequest) Reset() {
 	*x = EnrollSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4264,7 +4415,7 @@ func (x *EnrollSynthesizerRequest) String() string {
 func (*EnrollSynthesizerRequest) ProtoMessage() {}
 
 func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4277,7 +4428,7 @@ func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *EnrollSynthesizerRequest) GetName() string {
@@ -4310,7 +4461,7 @@ type EnrollSynthesizerResponse struct {
 
 func (x *EnrollSynthesizerResponse) Reset() {
 	*x = EnrollSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4322,7 +4473,7 @@ func (x *EnrollSynthesizerResponse) String() string {
 func (*EnrollSynthesizerResponse) ProtoMessage() {}
 
 func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4335,7 +4486,7 @@ func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *EnrollSynthesizerResponse) GetToken() string {
@@ -4484,13 +4635,16 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\border_by\x18\x04 \x01(\tR\aorderBy\"g\n" +
 	"\x10ListRunsResponse\x12+\n" +
 	"\x04runs\x18\x01 \x03(\v2\x17.neunets.service.v1.RunR\x04runs\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"B\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"l\n" +
 	"\x0fWatchRunRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1b\n" +
-	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\"q\n" +
+	"\tafter_seq\x18\x02 \x01(\x04R\bafterSeq\x12\x12\n" +
+	"\x04most\x18\x03 \x01(\rR\x04most\x12\x14\n" +
+	"\x05brief\x18\x04 \x01(\bR\x05brief\"\xa3\x01\n" +
 	"\x10WatchRunResponse\x122\n" +
 	"\x05event\x18\x01 \x01(\v2\x1c.neunets.service.v1.RunEventR\x05event\x12)\n" +
-	"\x03run\x18\x02 \x01(\v2\x17.neunets.service.v1.RunR\x03run\"\xa5\x04\n" +
+	"\x03run\x18\x02 \x01(\v2\x17.neunets.service.v1.RunR\x03run\x120\n" +
+	"\x04more\x18\x03 \x03(\v2\x1c.neunets.service.v1.RunEventR\x04more\"\xa5\x04\n" +
 	"\bRunEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12G\n" +
@@ -4601,7 +4755,9 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x05after\x18\x02 \x01(\x04R\x05after\"j\n" +
 	"\x14WatchMetricsResponse\x12<\n" +
 	"\bmeasured\x18\x01 \x01(\v2 .neunets.synthesizer.v1.MeasuredR\bmeasured\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\",\n" +
+	"\x05count\x18\x02 \x01(\x04R\x05count\"&\n" +
+	"\x10PickModelRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\",\n" +
 	"\x14CompareModelsRequest\x12\x14\n" +
 	"\x05names\x18\x01 \x03(\tR\x05names\"\xb8\x01\n" +
 	"\x15CompareModelsResponse\x121\n" +
@@ -4652,7 +4808,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x18ListSynthesizersResponse\x12G\n" +
 	"\fsynthesizers\x18\x01 \x03(\v2#.neunets.service.v1.SynthesizerInfoR\fsynthesizers\"+\n" +
 	"\x15GetSynthesizerRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x99\x02\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xda\x02\n" +
 	"\x0fSynthesizerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12J\n" +
 	"\vdescription\x18\x02 \x01(\v2(.neunets.synthesizer.v1.DescribeResponseR\vdescription\x12\x14\n" +
@@ -4660,7 +4816,13 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\acommand\x18\x04 \x03(\tR\acommand\x12\x16\n" +
 	"\x06faults\x18\x05 \x01(\rR\x06faults\x12A\n" +
 	"\vconformance\x18\x06 \x01(\v2\x1f.neunets.service.v1.ConformanceR\vconformance\x12\x1b\n" +
-	"\topen_runs\x18\a \x01(\rR\bopenRuns\"\x8d\x02\n" +
+	"\topen_runs\x18\a \x01(\rR\bopenRuns\x12?\n" +
+	"\tlatencies\x18\b \x03(\v2!.neunets.service.v1.MethodLatencyR\tlatencies\"k\n" +
+	"\rMethodLatency\x12\x16\n" +
+	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
+	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x15\n" +
+	"\x06p50_ms\x18\x03 \x01(\x01R\x05p50Ms\x12\x15\n" +
+	"\x06p99_ms\x18\x04 \x01(\x01R\x05p99Ms\"\x8d\x02\n" +
 	"\vConformance\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x1e\n" +
 	"\n" +
@@ -4737,13 +4899,14 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x06Resume\x12$.neunets.service.v1.ResumeRunRequest\x1a\x17.neunets.service.v1.Run\x12P\n" +
 	"\fUpdateBudget\x12'.neunets.service.v1.UpdateBudgetRequest\x1a\x17.neunets.service.v1.Run\x12j\n" +
 	"\x0fInjectCandidate\x12*.neunets.service.v1.InjectCandidateRequest\x1a+.neunets.service.v1.InjectCandidateResponse\x12U\n" +
-	"\x06Delete\x12$.neunets.service.v1.DeleteRunRequest\x1a%.neunets.service.v1.DeleteRunResponse2\xfd\x04\n" +
+	"\x06Delete\x12$.neunets.service.v1.DeleteRunRequest\x1a%.neunets.service.v1.DeleteRunResponse2\xc6\x05\n" +
 	"\x06Models\x12U\n" +
 	"\x04List\x12%.neunets.service.v1.ListModelsRequest\x1a&.neunets.service.v1.ListModelsResponse\x12E\n" +
 	"\x03Get\x12#.neunets.service.v1.GetModelRequest\x1a\x19.neunets.service.v1.Model\x12\\\n" +
 	"\aMetrics\x12'.neunets.service.v1.ModelMetricsRequest\x1a(.neunets.service.v1.ModelMetricsResponse\x12c\n" +
 	"\fWatchMetrics\x12'.neunets.service.v1.WatchMetricsRequest\x1a(.neunets.service.v1.WatchMetricsResponse0\x01\x12^\n" +
-	"\aCompare\x12(.neunets.service.v1.CompareModelsRequest\x1a).neunets.service.v1.CompareModelsResponse\x12Y\n" +
+	"\aCompare\x12(.neunets.service.v1.CompareModelsRequest\x1a).neunets.service.v1.CompareModelsResponse\x12G\n" +
+	"\x04Pick\x12$.neunets.service.v1.PickModelRequest\x1a\x19.neunets.service.v1.Model\x12Y\n" +
 	"\x06Export\x12&.neunets.service.v1.ExportModelRequest\x1a'.neunets.service.v1.ExportModelResponse\x12W\n" +
 	"\bDownload\x12#.neunets.service.v1.DownloadRequest\x1a$.neunets.service.v1.DownloadResponse0\x012\xf0\x03\n" +
 	"\fSynthesizers\x12a\n" +
@@ -4771,7 +4934,7 @@ func file_neunets_service_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_neunets_service_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
+var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
 var file_neunets_service_v1_service_proto_goTypes = []any{
 	(RunState)(0),                     // 0: neunets.service.v1.RunState
 	(TrialState)(0),                   // 1: neunets.service.v1.TrialState
@@ -4817,153 +4980,159 @@ var file_neunets_service_v1_service_proto_goTypes = []any{
 	(*ModelMetricsResponse)(nil),      // 41: neunets.service.v1.ModelMetricsResponse
 	(*WatchMetricsRequest)(nil),       // 42: neunets.service.v1.WatchMetricsRequest
 	(*WatchMetricsResponse)(nil),      // 43: neunets.service.v1.WatchMetricsResponse
-	(*CompareModelsRequest)(nil),      // 44: neunets.service.v1.CompareModelsRequest
-	(*CompareModelsResponse)(nil),     // 45: neunets.service.v1.CompareModelsResponse
-	(*FigureRow)(nil),                 // 46: neunets.service.v1.FigureRow
-	(*GraphDiff)(nil),                 // 47: neunets.service.v1.GraphDiff
-	(*NodeChange)(nil),                // 48: neunets.service.v1.NodeChange
-	(*ExportModelRequest)(nil),        // 49: neunets.service.v1.ExportModelRequest
-	(*ExportModelResponse)(nil),       // 50: neunets.service.v1.ExportModelResponse
-	(*Variant)(nil),                   // 51: neunets.service.v1.Variant
-	(*DownloadRequest)(nil),           // 52: neunets.service.v1.DownloadRequest
-	(*DownloadResponse)(nil),          // 53: neunets.service.v1.DownloadResponse
-	(*ListSynthesizersRequest)(nil),   // 54: neunets.service.v1.ListSynthesizersRequest
-	(*ListSynthesizersResponse)(nil),  // 55: neunets.service.v1.ListSynthesizersResponse
-	(*GetSynthesizerRequest)(nil),     // 56: neunets.service.v1.GetSynthesizerRequest
-	(*SynthesizerInfo)(nil),           // 57: neunets.service.v1.SynthesizerInfo
-	(*Conformance)(nil),               // 58: neunets.service.v1.Conformance
-	(*CheckSynthesizerRequest)(nil),   // 59: neunets.service.v1.CheckSynthesizerRequest
-	(*CheckSynthesizerResponse)(nil),  // 60: neunets.service.v1.CheckSynthesizerResponse
-	(*CheckOutcome)(nil),              // 61: neunets.service.v1.CheckOutcome
-	(*DrainSynthesizerRequest)(nil),   // 62: neunets.service.v1.DrainSynthesizerRequest
-	(*EnrollSynthesizerRequest)(nil),  // 63: neunets.service.v1.EnrollSynthesizerRequest
-	(*EnrollSynthesizerResponse)(nil), // 64: neunets.service.v1.EnrollSynthesizerResponse
-	nil,                               // 65: neunets.service.v1.Dataset.MetaFeaturesEntry
-	nil,                               // 66: neunets.service.v1.Model.FiguresEntry
-	nil,                               // 67: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	(*v1.Input)(nil),                  // 68: neunets.graph.v1.Input
-	(*structpb.Struct)(nil),           // 69: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),     // 70: google.protobuf.Timestamp
-	(*v11.Event)(nil),                 // 71: neunets.synthesizer.v1.Event
-	(v11.AssessResponse_Verdict)(0),   // 72: neunets.synthesizer.v1.AssessResponse.Verdict
-	(*v11.Recipe)(nil),                // 73: neunets.synthesizer.v1.Recipe
-	(*v1.Graph)(nil),                  // 74: neunets.graph.v1.Graph
-	(*v11.TrialEnded)(nil),            // 75: neunets.synthesizer.v1.TrialEnded
-	(*v11.ArtifactRef)(nil),           // 76: neunets.synthesizer.v1.ArtifactRef
-	(*v11.Measured)(nil),              // 77: neunets.synthesizer.v1.Measured
-	(*v11.DescribeResponse)(nil),      // 78: neunets.synthesizer.v1.DescribeResponse
+	(*PickModelRequest)(nil),          // 44: neunets.service.v1.PickModelRequest
+	(*CompareModelsRequest)(nil),      // 45: neunets.service.v1.CompareModelsRequest
+	(*CompareModelsResponse)(nil),     // 46: neunets.service.v1.CompareModelsResponse
+	(*FigureRow)(nil),                 // 47: neunets.service.v1.FigureRow
+	(*GraphDiff)(nil),                 // 48: neunets.service.v1.GraphDiff
+	(*NodeChange)(nil),                // 49: neunets.service.v1.NodeChange
+	(*ExportModelRequest)(nil),        // 50: neunets.service.v1.ExportModelRequest
+	(*ExportModelResponse)(nil),       // 51: neunets.service.v1.ExportModelResponse
+	(*Variant)(nil),                   // 52: neunets.service.v1.Variant
+	(*DownloadRequest)(nil),           // 53: neunets.service.v1.DownloadRequest
+	(*DownloadResponse)(nil),          // 54: neunets.service.v1.DownloadResponse
+	(*ListSynthesizersRequest)(nil),   // 55: neunets.service.v1.ListSynthesizersRequest
+	(*ListSynthesizersResponse)(nil),  // 56: neunets.service.v1.ListSynthesizersResponse
+	(*GetSynthesizerRequest)(nil),     // 57: neunets.service.v1.GetSynthesizerRequest
+	(*SynthesizerInfo)(nil),           // 58: neunets.service.v1.SynthesizerInfo
+	(*MethodLatency)(nil),             // 59: neunets.service.v1.MethodLatency
+	(*Conformance)(nil),               // 60: neunets.service.v1.Conformance
+	(*CheckSynthesizerRequest)(nil),   // 61: neunets.service.v1.CheckSynthesizerRequest
+	(*CheckSynthesizerResponse)(nil),  // 62: neunets.service.v1.CheckSynthesizerResponse
+	(*CheckOutcome)(nil),              // 63: neunets.service.v1.CheckOutcome
+	(*DrainSynthesizerRequest)(nil),   // 64: neunets.service.v1.DrainSynthesizerRequest
+	(*EnrollSynthesizerRequest)(nil),  // 65: neunets.service.v1.EnrollSynthesizerRequest
+	(*EnrollSynthesizerResponse)(nil), // 66: neunets.service.v1.EnrollSynthesizerResponse
+	nil,                               // 67: neunets.service.v1.Dataset.MetaFeaturesEntry
+	nil,                               // 68: neunets.service.v1.Model.FiguresEntry
+	nil,                               // 69: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	(*v1.Input)(nil),                  // 70: neunets.graph.v1.Input
+	(*structpb.Struct)(nil),           // 71: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 72: google.protobuf.Timestamp
+	(*v11.Event)(nil),                 // 73: neunets.synthesizer.v1.Event
+	(v11.AssessResponse_Verdict)(0),   // 74: neunets.synthesizer.v1.AssessResponse.Verdict
+	(*v11.Recipe)(nil),                // 75: neunets.synthesizer.v1.Recipe
+	(*v1.Graph)(nil),                  // 76: neunets.graph.v1.Graph
+	(*v11.TrialEnded)(nil),            // 77: neunets.synthesizer.v1.TrialEnded
+	(*v11.ArtifactRef)(nil),           // 78: neunets.synthesizer.v1.ArtifactRef
+	(*v11.Measured)(nil),              // 79: neunets.synthesizer.v1.Measured
+	(*v11.DescribeResponse)(nil),      // 80: neunets.synthesizer.v1.DescribeResponse
 }
 var file_neunets_service_v1_service_proto_depIdxs = []int32{
 	8,  // 0: neunets.service.v1.RegisterDatasetResponse.progress:type_name -> neunets.service.v1.ReadProgress
 	12, // 1: neunets.service.v1.RegisterDatasetResponse.dataset:type_name -> neunets.service.v1.Dataset
-	68, // 2: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
-	65, // 3: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
-	69, // 4: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
+	70, // 2: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
+	67, // 3: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
+	71, // 4: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
 	2,  // 5: neunets.service.v1.RunSpec.mirror:type_name -> neunets.service.v1.RunSpec.Mirror
 	13, // 6: neunets.service.v1.CreateRunRequest.spec:type_name -> neunets.service.v1.RunSpec
 	13, // 7: neunets.service.v1.Run.spec:type_name -> neunets.service.v1.RunSpec
 	0,  // 8: neunets.service.v1.Run.state:type_name -> neunets.service.v1.RunState
-	70, // 9: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	70, // 10: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	72, // 9: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	72, // 10: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
 	15, // 11: neunets.service.v1.ListRunsResponse.runs:type_name -> neunets.service.v1.Run
 	21, // 12: neunets.service.v1.WatchRunResponse.event:type_name -> neunets.service.v1.RunEvent
 	15, // 13: neunets.service.v1.WatchRunResponse.run:type_name -> neunets.service.v1.Run
-	70, // 14: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
-	23, // 15: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
-	71, // 16: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
-	24, // 17: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
-	25, // 18: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
-	26, // 19: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
-	27, // 20: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
-	22, // 21: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
-	0,  // 22: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
-	0,  // 23: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
-	72, // 24: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
-	73, // 25: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	74, // 26: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
-	73, // 27: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	3,  // 28: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
-	1,  // 29: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
-	75, // 30: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
-	74, // 31: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
-	73, // 32: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	36, // 33: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
-	66, // 34: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
-	51, // 35: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
-	76, // 36: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
-	35, // 37: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
-	77, // 38: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	77, // 39: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	35, // 40: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
-	46, // 41: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
-	47, // 42: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
-	48, // 43: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
-	4,  // 44: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
-	35, // 45: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
-	51, // 46: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
-	4,  // 47: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
-	57, // 48: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
-	78, // 49: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
-	58, // 50: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
-	70, // 51: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
-	61, // 52: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
-	58, // 53: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
-	5,  // 54: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
-	70, // 55: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
-	67, // 56: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	14, // 57: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
-	16, // 58: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
-	17, // 59: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
-	19, // 60: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
-	33, // 61: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
-	34, // 62: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
-	28, // 63: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
-	29, // 64: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
-	31, // 65: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
-	37, // 66: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
-	39, // 67: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
-	40, // 68: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
-	42, // 69: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
-	44, // 70: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
-	49, // 71: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
-	52, // 72: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
-	54, // 73: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
-	56, // 74: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
-	59, // 75: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
-	62, // 76: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
-	63, // 77: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
-	6,  // 78: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
-	11, // 79: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
-	9,  // 80: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
-	15, // 81: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
-	15, // 82: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
-	18, // 83: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
-	20, // 84: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
-	15, // 85: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
-	15, // 86: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
-	15, // 87: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
-	30, // 88: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
-	32, // 89: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
-	38, // 90: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
-	35, // 91: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
-	41, // 92: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
-	43, // 93: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
-	45, // 94: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
-	50, // 95: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
-	53, // 96: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
-	55, // 97: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
-	57, // 98: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
-	60, // 99: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
-	57, // 100: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
-	64, // 101: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
-	7,  // 102: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
-	12, // 103: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
-	10, // 104: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
-	81, // [81:105] is the sub-list for method output_type
-	57, // [57:81] is the sub-list for method input_type
-	57, // [57:57] is the sub-list for extension type_name
-	57, // [57:57] is the sub-list for extension extendee
-	0,  // [0:57] is the sub-list for field type_name
+	21, // 14: neunets.service.v1.WatchRunResponse.more:type_name -> neunets.service.v1.RunEvent
+	72, // 15: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
+	23, // 16: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
+	73, // 17: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
+	24, // 18: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
+	25, // 19: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
+	26, // 20: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
+	27, // 21: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
+	22, // 22: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
+	0,  // 23: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
+	0,  // 24: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
+	74, // 25: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
+	75, // 26: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	76, // 27: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
+	75, // 28: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	3,  // 29: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
+	1,  // 30: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
+	77, // 31: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
+	76, // 32: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
+	75, // 33: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	36, // 34: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
+	68, // 35: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
+	52, // 36: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
+	78, // 37: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
+	35, // 38: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
+	79, // 39: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	79, // 40: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	35, // 41: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
+	47, // 42: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
+	48, // 43: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
+	49, // 44: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
+	4,  // 45: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
+	35, // 46: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
+	52, // 47: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
+	4,  // 48: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
+	58, // 49: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
+	80, // 50: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
+	60, // 51: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
+	59, // 52: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
+	72, // 53: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
+	63, // 54: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
+	60, // 55: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
+	5,  // 56: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
+	72, // 57: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
+	69, // 58: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	14, // 59: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
+	16, // 60: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
+	17, // 61: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
+	19, // 62: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
+	33, // 63: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
+	34, // 64: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
+	28, // 65: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
+	29, // 66: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
+	31, // 67: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
+	37, // 68: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
+	39, // 69: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
+	40, // 70: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
+	42, // 71: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
+	45, // 72: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
+	44, // 73: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
+	50, // 74: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
+	53, // 75: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
+	55, // 76: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
+	57, // 77: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
+	61, // 78: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
+	64, // 79: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
+	65, // 80: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
+	6,  // 81: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
+	11, // 82: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
+	9,  // 83: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
+	15, // 84: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
+	15, // 85: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
+	18, // 86: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
+	20, // 87: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
+	15, // 88: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
+	15, // 89: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
+	15, // 90: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
+	30, // 91: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
+	32, // 92: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
+	38, // 93: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
+	35, // 94: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
+	41, // 95: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
+	43, // 96: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
+	46, // 97: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
+	35, // 98: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
+	51, // 99: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
+	54, // 100: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
+	56, // 101: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
+	58, // 102: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
+	62, // 103: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
+	58, // 104: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
+	66, // 105: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
+	7,  // 106: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
+	12, // 107: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
+	10, // 108: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
+	84, // [84:109] is the sub-list for method output_type
+	59, // [59:84] is the sub-list for method input_type
+	59, // [59:59] is the sub-list for extension type_name
+	59, // [59:59] is the sub-list for extension extendee
+	0,  // [0:59] is the sub-list for field type_name
 }
 
 func init() { file_neunets_service_v1_service_proto_init() }
@@ -4991,19 +5160,19 @@ func file_neunets_service_v1_service_proto_init() {
 	file_neunets_service_v1_service_proto_msgTypes[16].OneofWrappers = []any{}
 	file_neunets_service_v1_service_proto_msgTypes[18].OneofWrappers = []any{}
 	file_neunets_service_v1_service_proto_msgTypes[22].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[43].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[54].OneofWrappers = []any{
+	file_neunets_service_v1_service_proto_msgTypes[44].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[56].OneofWrappers = []any{
 		(*CheckSynthesizerResponse_Check)(nil),
 		(*CheckSynthesizerResponse_Result)(nil),
 	}
-	file_neunets_service_v1_service_proto_msgTypes[57].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[59].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_service_v1_service_proto_rawDesc), len(file_neunets_service_v1_service_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   62,
+			NumMessages:   64,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -460,6 +460,7 @@ const (
 	Models_Metrics_FullMethodName      = "/neunets.service.v1.Models/Metrics"
 	Models_WatchMetrics_FullMethodName = "/neunets.service.v1.Models/WatchMetrics"
 	Models_Compare_FullMethodName      = "/neunets.service.v1.Models/Compare"
+	Models_Pick_FullMethodName         = "/neunets.service.v1.Models/Pick"
 	Models_Export_FullMethodName       = "/neunets.service.v1.Models/Export"
 	Models_Download_FullMethodName     = "/neunets.service.v1.Models/Download"
 )
@@ -476,6 +477,10 @@ type ModelsClient interface {
 	WatchMetrics(ctx context.Context, in *WatchMetricsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchMetricsResponse], error)
 	// Figures of 2..16 models of any runs side by side, and how each network differs from the first one's.
 	Compare(ctx context.Context, in *CompareModelsRequest, opts ...grpc.CallOption) (*CompareModelsResponse, error)
+	// Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+	// is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+	// that has the files. Deadline: generous, as for Export.
+	Pick(ctx context.Context, in *PickModelRequest, opts ...grpc.CallOption) (*Model, error)
 	// ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
 	// that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
 	Export(ctx context.Context, in *ExportModelRequest, opts ...grpc.CallOption) (*ExportModelResponse, error)
@@ -550,6 +555,16 @@ func (c *modelsClient) Compare(ctx context.Context, in *CompareModelsRequest, op
 	return out, nil
 }
 
+func (c *modelsClient) Pick(ctx context.Context, in *PickModelRequest, opts ...grpc.CallOption) (*Model, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(Model)
+	err := c.cc.Invoke(ctx, Models_Pick_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *modelsClient) Export(ctx context.Context, in *ExportModelRequest, opts ...grpc.CallOption) (*ExportModelResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ExportModelResponse)
@@ -591,6 +606,10 @@ type ModelsServer interface {
 	WatchMetrics(*WatchMetricsRequest, grpc.ServerStreamingServer[WatchMetricsResponse]) error
 	// Figures of 2..16 models of any runs side by side, and how each network differs from the first one's.
 	Compare(context.Context, *CompareModelsRequest) (*CompareModelsResponse, error)
+	// Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+	// is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+	// that has the files. Deadline: generous, as for Export.
+	Pick(context.Context, *PickModelRequest) (*Model, error)
 	// ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
 	// that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
 	Export(context.Context, *ExportModelRequest) (*ExportModelResponse, error)
@@ -620,6 +639,9 @@ func (UnimplementedModelsServer) WatchMetrics(*WatchMetricsRequest, grpc.ServerS
 }
 func (UnimplementedModelsServer) Compare(context.Context, *CompareModelsRequest) (*CompareModelsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Compare not implemented")
+}
+func (UnimplementedModelsServer) Pick(context.Context, *PickModelRequest) (*Model, error) {
+	return nil, status.Error(codes.Unimplemented, "method Pick not implemented")
 }
 func (UnimplementedModelsServer) Export(context.Context, *ExportModelRequest) (*ExportModelResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Export not implemented")
@@ -731,6 +753,24 @@ func _Models_Compare_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Models_Pick_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PickModelRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ModelsServer).Pick(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Models_Pick_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ModelsServer).Pick(ctx, req.(*PickModelRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Models_Export_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ExportModelRequest)
 	if err := dec(in); err != nil {
@@ -782,6 +822,10 @@ var Models_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Compare",
 			Handler:    _Models_Compare_Handler,
+		},
+		{
+			MethodName: "Pick",
+			Handler:    _Models_Pick_Handler,
 		},
 		{
 			MethodName: "Export",

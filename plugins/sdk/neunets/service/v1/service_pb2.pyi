@@ -562,15 +562,25 @@ class WatchRunRequest(google.protobuf.message.Message):
 
     NAME_FIELD_NUMBER: builtins.int
     AFTER_SEQ_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    BRIEF_FIELD_NUMBER: builtins.int
     name: builtins.str
     after_seq: builtins.int
+    most: builtins.int
+    """Events that a message may bring, 0 as 1, at most 1000. With more than one, a message comes every quarter of a second
+    at most, unless it is full: what is far behind catches up at once.
+    """
+    brief: builtins.bool
+    """Candidates come without their graphs, which Models.Get has."""
     def __init__(
         self,
         *,
         name: builtins.str = ...,
         after_seq: builtins.int = ...,
+        most: builtins.int = ...,
+        brief: builtins.bool = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["after_seq", b"after_seq", "name", b"name"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["after_seq", b"after_seq", "brief", b"brief", "most", b"most", "name", b"name"]) -> None: ...
 
 global___WatchRunRequest = WatchRunRequest
 
@@ -580,6 +590,7 @@ class WatchRunResponse(google.protobuf.message.Message):
 
     EVENT_FIELD_NUMBER: builtins.int
     RUN_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
     @property
     def event(self) -> global___RunEvent:
         """Unset: a heartbeat."""
@@ -588,14 +599,19 @@ class WatchRunResponse(google.protobuf.message.Message):
     def run(self) -> global___Run:
         """As of now."""
 
+    @property
+    def more(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___RunEvent]:
+        """Those after `event`, in order."""
+
     def __init__(
         self,
         *,
         event: global___RunEvent | None = ...,
         run: global___Run | None = ...,
+        more: collections.abc.Iterable[global___RunEvent] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["event", b"event", "run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["event", b"event", "run", b"run"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["event", b"event", "more", b"more", "run", b"run"]) -> None: ...
 
 global___WatchRunResponse = WatchRunResponse
 
@@ -1192,6 +1208,21 @@ class WatchMetricsResponse(google.protobuf.message.Message):
 global___WatchMetricsResponse = WatchMetricsResponse
 
 @typing.final
+class PickModelRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: builtins.int
+    name: builtins.str
+    def __init__(
+        self,
+        *,
+        name: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["name", b"name"]) -> None: ...
+
+global___PickModelRequest = PickModelRequest
+
+@typing.final
 class CompareModelsRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -1504,6 +1535,7 @@ class SynthesizerInfo(google.protobuf.message.Message):
     FAULTS_FIELD_NUMBER: builtins.int
     CONFORMANCE_FIELD_NUMBER: builtins.int
     OPEN_RUNS_FIELD_NUMBER: builtins.int
+    LATENCIES_FIELD_NUMBER: builtins.int
     name: builtins.str
     state: builtins.str
     """"INSTALLED", "READY", "SUSPECT", "DRAINING", "QUARANTINED"."""
@@ -1519,6 +1551,10 @@ class SynthesizerInfo(google.protobuf.message.Message):
     def conformance(self) -> global___Conformance:
         """Of this version, once it was checked."""
 
+    @property
+    def latencies(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___MethodLatency]:
+        """Of the calls since the engine began."""
+
     def __init__(
         self,
         *,
@@ -1529,11 +1565,39 @@ class SynthesizerInfo(google.protobuf.message.Message):
         faults: builtins.int = ...,
         conformance: global___Conformance | None = ...,
         open_runs: builtins.int = ...,
+        latencies: collections.abc.Iterable[global___MethodLatency] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["conformance", b"conformance", "description", b"description"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "conformance", b"conformance", "description", b"description", "faults", b"faults", "name", b"name", "open_runs", b"open_runs", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "conformance", b"conformance", "description", b"description", "faults", b"faults", "latencies", b"latencies", "name", b"name", "open_runs", b"open_runs", "state", b"state"]) -> None: ...
 
 global___SynthesizerInfo = SynthesizerInfo
+
+@typing.final
+class MethodLatency(google.protobuf.message.Message):
+    """From the engine's request to the answer, of the last 1,000 calls that were answered."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: builtins.int
+    CALLS_FIELD_NUMBER: builtins.int
+    P50_MS_FIELD_NUMBER: builtins.int
+    P99_MS_FIELD_NUMBER: builtins.int
+    method: builtins.str
+    """"Propose", "Ingest", "Assess", "Open"."""
+    calls: builtins.int
+    p50_ms: builtins.float
+    p99_ms: builtins.float
+    def __init__(
+        self,
+        *,
+        method: builtins.str = ...,
+        calls: builtins.int = ...,
+        p50_ms: builtins.float = ...,
+        p99_ms: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["calls", b"calls", "method", b"method", "p50_ms", b"p50_ms", "p99_ms", b"p99_ms"]) -> None: ...
+
+global___MethodLatency = MethodLatency
 
 @typing.final
 class Conformance(google.protobuf.message.Message):

@@ -486,6 +486,11 @@ class ModelsStub(object):
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
                 response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
                 _registered_method=True)
+        self.Pick = channel.unary_unary(
+                '/neunets.service.v1.Models/Pick',
+                request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.PickModelRequest.SerializeToString,
+                response_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.Model.FromString,
+                _registered_method=True)
         self.Export = channel.unary_unary(
                 '/neunets.service.v1.Models/Export',
                 request_serializer=neunets_dot_service_dot_v1_dot_service__pb2.ExportModelRequest.SerializeToString,
@@ -534,6 +539,15 @@ class ModelsServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pick(self, request, context):
+        """Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+        is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+        that has the files. Deadline: generous, as for Export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Export(self, request, context):
         """ONNX, weights and card as one listing of artifacts; FAILED_PRECONDITION until the model is exported. Other formats
         that are asked for are made, measured and kept once. Deadline: generous, each is measured on the whole test set.
@@ -576,6 +590,11 @@ def add_ModelsServicer_to_server(servicer, server):
                     servicer.Compare,
                     request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.FromString,
                     response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.SerializeToString,
+            ),
+            'Pick': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pick,
+                    request_deserializer=neunets_dot_service_dot_v1_dot_service__pb2.PickModelRequest.FromString,
+                    response_serializer=neunets_dot_service_dot_v1_dot_service__pb2.Model.SerializeToString,
             ),
             'Export': grpc.unary_unary_rpc_method_handler(
                     servicer.Export,
@@ -723,6 +742,33 @@ class Models(object):
             '/neunets.service.v1.Models/Compare',
             neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsRequest.SerializeToString,
             neunets_dot_service_dot_v1_dot_service__pb2.CompareModelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pick(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.service.v1.Models/Pick',
+            neunets_dot_service_dot_v1_dot_service__pb2.PickModelRequest.SerializeToString,
+            neunets_dot_service_dot_v1_dot_service__pb2.Model.FromString,
             options,
             channel_credentials,
             insecure,

@@ -248,6 +248,15 @@ class ModelsStub:
     ]
     """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
 
+    Pick: grpc.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.PickModelRequest,
+        neunets.service.v1.service_pb2.Model,
+    ]
+    """Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+    is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+    that has the files. Deadline: generous, as for Export.
+    """
+
     Export: grpc.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ExportModelRequest,
         neunets.service.v1.service_pb2.ExportModelResponse,
@@ -290,6 +299,15 @@ class ModelsAsyncStub:
         neunets.service.v1.service_pb2.CompareModelsResponse,
     ]
     """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
+
+    Pick: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.service.v1.service_pb2.PickModelRequest,
+        neunets.service.v1.service_pb2.Model,
+    ]
+    """Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+    is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+    that has the files. Deadline: generous, as for Export.
+    """
 
     Export: grpc.aio.UnaryUnaryMultiCallable[
         neunets.service.v1.service_pb2.ExportModelRequest,
@@ -343,6 +361,17 @@ class ModelsServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.service.v1.service_pb2.CompareModelsResponse, collections.abc.Awaitable[neunets.service.v1.service_pb2.CompareModelsResponse]]:
         """Figures of 2..16 models of any runs side by side, and how each network differs from the first one's."""
+
+    @abc.abstractmethod
+    def Pick(
+        self,
+        request: neunets.service.v1.service_pb2.PickModelRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.service.v1.service_pb2.Model, collections.abc.Awaitable[neunets.service.v1.service_pb2.Model]]:
+        """Makes the network of a trial of an ended run the run's model: it is measured on the test set and exported, unless it
+        is already. FAILED_PRECONDITION while the run goes on, and for a trial that has left no weights. Returns the model
+        that has the files. Deadline: generous, as for Export.
+        """
 
     @abc.abstractmethod
     def Export(

@@ -56,11 +56,19 @@ class LeaseRequest(google.protobuf.message.Message):
     DEVICE_FIELD_NUMBER: builtins.int
     DEVICE_BYTES_FIELD_NUMBER: builtins.int
     WAIT_FIELD_NUMBER: builtins.int
+    MOST_FIELD_NUMBER: builtins.int
+    FLOPS_FIELD_NUMBER: builtins.int
     worker: builtins.str
     """Chosen by the executor that started the worker."""
     device: builtins.str
     """"cpu", "cuda:0"."""
     device_bytes: builtins.int
+    most: builtins.int
+    """Jobs that the worker takes at once, 0 as 1. It gets more than one where they have shown to be so short that the
+    calls would cost as much as the training.
+    """
+    flops: builtins.float
+    """A second, of training steps of a small network as the worker has measured them; 0: it has not."""
     @property
     def wait(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -70,9 +78,11 @@ class LeaseRequest(google.protobuf.message.Message):
         device: builtins.str = ...,
         device_bytes: builtins.int = ...,
         wait: google.protobuf.duration_pb2.Duration | None = ...,
+        most: builtins.int = ...,
+        flops: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["wait", b"wait"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device", b"device", "device_bytes", b"device_bytes", "wait", b"wait", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "device_bytes", b"device_bytes", "flops", b"flops", "most", b"most", "wait", b"wait", "worker", b"worker"]) -> None: ...
 
 global___LeaseRequest = LeaseRequest
 
@@ -82,20 +92,26 @@ class LeaseResponse(google.protobuf.message.Message):
 
     JOB_FIELD_NUMBER: builtins.int
     MIRROR_PROBE_FIELD_NUMBER: builtins.int
+    MORE_FIELD_NUMBER: builtins.int
     @property
     def job(self) -> global___Job: ...
     @property
     def mirror_probe(self) -> global___MirrorProbe:
         """No trial and no lease: short, and asked again where its worker is lost."""
 
+    @property
+    def more(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Job]:
+        """To be trained after `job`, of the same run, in this order."""
+
     def __init__(
         self,
         *,
         job: global___Job | None = ...,
         mirror_probe: global___MirrorProbe | None = ...,
+        more: collections.abc.Iterable[global___Job] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["job", b"job", "mirror_probe", b"mirror_probe", "work", b"work"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["job", b"job", "mirror_probe", b"mirror_probe", "work", b"work"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["job", b"job", "mirror_probe", b"mirror_probe", "more", b"more", "work", b"work"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["work", b"work"]) -> typing.Literal["job", "mirror_probe"] | None: ...
 
 global___LeaseResponse = LeaseResponse
@@ -532,6 +548,40 @@ class CompleteResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["order", b"order"]) -> None: ...
 
 global___CompleteResponse = CompleteResponse
+
+@typing.final
+class CompleteManyRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ENDED_FIELD_NUMBER: builtins.int
+    @property
+    def ended(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___CompleteRequest]: ...
+    def __init__(
+        self,
+        *,
+        ended: collections.abc.Iterable[global___CompleteRequest] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["ended", b"ended"]) -> None: ...
+
+global___CompleteManyRequest = CompleteManyRequest
+
+@typing.final
+class CompleteManyResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: builtins.int
+    @property
+    def orders(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[global___Order.ValueType]:
+        """One for each, as in CompleteResponse."""
+
+    def __init__(
+        self,
+        *,
+        orders: collections.abc.Iterable[global___Order.ValueType] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["orders", b"orders"]) -> None: ...
+
+global___CompleteManyResponse = CompleteManyResponse
 
 @typing.final
 class PutArtifactRequest(google.protobuf.message.Message):

@@ -59,6 +59,11 @@ class TrainerStub(object):
                 request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteResponse.FromString,
                 _registered_method=True)
+        self.CompleteMany = channel.unary_unary(
+                '/neunets.worker.v1.Trainer/CompleteMany',
+                request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyRequest.SerializeToString,
+                response_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyResponse.FromString,
+                _registered_method=True)
         self.PutArtifact = channel.stream_unary(
                 '/neunets.worker.v1.Trainer/PutArtifact',
                 request_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.PutArtifactRequest.SerializeToString,
@@ -75,8 +80,8 @@ class TrainerServicer(object):
     """Missing associated documentation comment in .proto file."""
 
     def Lease(self, request, context):
-        """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-        lease: the same worker asking again gets its unfinished job again.
+        """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds the leases of one
+        answer: asking again before their ends it gets its unfinished jobs again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +110,13 @@ class TrainerServicer(object):
 
     def Complete(self, request, context):
         """The end of a lease. Idempotent by (trial, attempt).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CompleteMany(self, request, context):
+        """The ends of several leases of one worker, kept together.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -151,6 +163,11 @@ def add_TrainerServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteRequest.FromString,
                     response_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteResponse.SerializeToString,
+            ),
+            'CompleteMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.CompleteMany,
+                    request_deserializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyRequest.FromString,
+                    response_serializer=neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyResponse.SerializeToString,
             ),
             'PutArtifact': grpc.stream_unary_rpc_method_handler(
                     servicer.PutArtifact,
@@ -298,6 +315,33 @@ class Trainer(object):
             '/neunets.worker.v1.Trainer/Complete',
             neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteRequest.SerializeToString,
             neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CompleteMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.worker.v1.Trainer/CompleteMany',
+            neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyRequest.SerializeToString,
+            neunets_dot_worker_dot_v1_dot_worker__pb2.CompleteManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

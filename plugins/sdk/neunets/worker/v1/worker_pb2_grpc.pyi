@@ -26,8 +26,8 @@ class TrainerStub:
         neunets.worker.v1.worker_pb2.LeaseRequest,
         neunets.worker.v1.worker_pb2.LeaseResponse,
     ]
-    """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-    lease: the same worker asking again gets its unfinished job again.
+    """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds the leases of one
+    answer: asking again before their ends it gets its unfinished jobs again.
     """
 
     Heartbeat: grpc.UnaryUnaryMultiCallable[
@@ -54,6 +54,12 @@ class TrainerStub:
     ]
     """The end of a lease. Idempotent by (trial, attempt)."""
 
+    CompleteMany: grpc.UnaryUnaryMultiCallable[
+        neunets.worker.v1.worker_pb2.CompleteManyRequest,
+        neunets.worker.v1.worker_pb2.CompleteManyResponse,
+    ]
+    """The ends of several leases of one worker, kept together."""
+
     PutArtifact: grpc.StreamUnaryMultiCallable[
         neunets.worker.v1.worker_pb2.PutArtifactRequest,
         neunets.worker.v1.worker_pb2.PutArtifactResponse,
@@ -71,8 +77,8 @@ class TrainerAsyncStub:
         neunets.worker.v1.worker_pb2.LeaseRequest,
         neunets.worker.v1.worker_pb2.LeaseResponse,
     ]
-    """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-    lease: the same worker asking again gets its unfinished job again.
+    """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds the leases of one
+    answer: asking again before their ends it gets its unfinished jobs again.
     """
 
     Heartbeat: grpc.aio.UnaryUnaryMultiCallable[
@@ -99,6 +105,12 @@ class TrainerAsyncStub:
     ]
     """The end of a lease. Idempotent by (trial, attempt)."""
 
+    CompleteMany: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.worker.v1.worker_pb2.CompleteManyRequest,
+        neunets.worker.v1.worker_pb2.CompleteManyResponse,
+    ]
+    """The ends of several leases of one worker, kept together."""
+
     PutArtifact: grpc.aio.StreamUnaryMultiCallable[
         neunets.worker.v1.worker_pb2.PutArtifactRequest,
         neunets.worker.v1.worker_pb2.PutArtifactResponse,
@@ -118,8 +130,8 @@ class TrainerServicer(metaclass=abc.ABCMeta):
         request: neunets.worker.v1.worker_pb2.LeaseRequest,
         context: _ServicerContext,
     ) -> typing.Union[neunets.worker.v1.worker_pb2.LeaseResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.LeaseResponse]]:
-        """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds at most one
-        lease: the same worker asking again gets its unfinished job again.
+        """Waits until there is a job, at most `wait` (long poll); then answers without a job. A worker holds the leases of one
+        answer: asking again before their ends it gets its unfinished jobs again.
         """
 
     @abc.abstractmethod
@@ -153,6 +165,14 @@ class TrainerServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.worker.v1.worker_pb2.CompleteResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.CompleteResponse]]:
         """The end of a lease. Idempotent by (trial, attempt)."""
+
+    @abc.abstractmethod
+    def CompleteMany(
+        self,
+        request: neunets.worker.v1.worker_pb2.CompleteManyRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.worker.v1.worker_pb2.CompleteManyResponse, collections.abc.Awaitable[neunets.worker.v1.worker_pb2.CompleteManyResponse]]:
+        """The ends of several leases of one worker, kept together."""
 
     @abc.abstractmethod
     def PutArtifact(
