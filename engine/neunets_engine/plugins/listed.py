@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import grpc
 
-from neunets.errors import DeadlineExceeded, NotReady, PluginUnavailable
-from neunets.status import rpc_error
-from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.plugins.catalog import Manifest
-from neunets_engine.plugins.plugin import Connected, stub_of
-from neunets_engine.plugins.remote import OPTIONS, PATIENCE_S
+from neunets_engine.plugins.plugin import Connected, first_answer
+from neunets_engine.plugins.remote import OPTIONS
 
 __all__ = ["ListedProcess"]
 
@@ -37,17 +34,7 @@ class ListedProcess:
     async def connect(self) -> Connected:
         """Raises: NotReady where it does not answer; what it answers else."""
         channel = self._channel()
-        try:
-            stub = stub_of(channel)
-            request = synthesizer_pb2.DescribeRequest()
-            description = await stub.Describe(request, timeout=PATIENCE_S, wait_for_ready=True)
-        except grpc.aio.AioRpcError as raw:
-            await channel.close()
-            error = rpc_error(raw)
-            if not isinstance(error, PluginUnavailable | DeadlineExceeded | NotReady):
-                raise error from raw
-            text = f"synthesizer {self._manifest.name} does not answer at {self._manifest.endpoint}: start it"
-            raise NotReady(f"{text}, then go on with `neunets resume RUN`") from raw
+        description = await first_answer(channel, self._manifest.name, f"at {self._manifest.endpoint}")
         self._is_cut = False
         return Connected(channel, description)
 

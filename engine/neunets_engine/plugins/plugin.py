@@ -14,10 +14,11 @@ from typing import Final, Protocol, cast
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from neunets.errors import PluginFault, PluginUnavailable
+from neunets.errors import DeadlineExceeded, NotReady, PluginFault, PluginUnavailable
+from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 
-__all__ = ["Connected", "Latencies", "Link", "Plugin", "PluginState", "stub_of"]
+__all__ = ["PATIENCE_S", "Connected", "Latencies", "Link", "Plugin", "PluginState", "first_answer", "stub_of"]
 
 LOG: Final = logging.getLogger(__name__)
 HEALTH_DEADLINE_S: Final = 2.0
@@ -28,6 +29,8 @@ FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 30.0
 FAULTS: Final = 5
 TIMED_CALLS: Final = 1000
+# A run waits so long for a plugin that others start, then it is paused.
+PATIENCE_S: Final = 60.0
 FAULT_WINDOW_S: Final = 600.0
 SERVICE: Final = synthesizer_pb2.DESCRIPTOR.services_by_name["Synthesizer"].full_name
 
@@ -76,6 +79,26 @@ class Link(Protocol):
 def stub_of(channel: grpc.aio.Channel) -> synthesizer_pb2_grpc.SynthesizerAsyncStub:
     """The asyncio stub is a name for type checkers only."""
     return cast("synthesizer_pb2_grpc.SynthesizerAsyncStub", synthesizer_pb2_grpc.SynthesizerStub(channel))
+
+
+async def first_answer(channel: grpc.aio.Channel, name: str, where: str) -> synthesizer_pb2.DescribeResponse:
+    """What a plugin that others start says of itself, once it answers `where` it is.
+
+    Raises: NotReady where it does not within `PATIENCE_S`; what it answers else. Then the channel is closed.
+    """
+    try:
+        request = synthesizer_pb2.DescribeRequest()
+        return await stub_of(channel).Describe(request, timeout=PATIENCE_S, wait_for_ready=True)
+    except grpc.aio.AioRpcError as raw:
+        await channel.close(None)
+        error = rpc_error(raw)
+        if not isinstance(error, PluginUnavailable | DeadlineExceeded | NotReady):
+            raise error from raw
+        text = f"synthesizer {name} does not answer {where}: start it, then go on with `neunets resume RUN`"
+        raise NotReady(text) from raw
+    except asyncio.CancelledError:
+        await channel.close(None)
+        raise
 
 
 class Latencies:

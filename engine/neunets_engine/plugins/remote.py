@@ -13,12 +13,11 @@ from neunets.errors import NotReady
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.plugins.authority import Credentials
 from neunets_engine.plugins.host import LEASE_S
-from neunets_engine.plugins.plugin import Connected
+from neunets_engine.plugins.plugin import PATIENCE_S, Connected, first_answer
 
 __all__ = ["RemoteProcess"]
 
-# A run waits so long for a plugin that has gone, then it is paused.
-PATIENCE_S: Final = 60.0
+ELSEWHERE: Final = "from its host"
 # gRPC's own pause between two connections would grow to minutes.
 OPTIONS: Final = (("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000))
 
@@ -78,20 +77,14 @@ class RemoteProcess:
             try:
                 await asyncio.wait_for(self._present.wait(), PATIENCE_S)
             except TimeoutError:
-                raise self._absent() from None
-        self._connected, self._is_cut = self._registrations, False
+                text = f"synthesizer {self._name} does not answer {ELSEWHERE}: start it"
+                raise NotReady(f"{text}, then go on with `neunets resume RUN`") from None
+        registrations = self._registrations
         options = [("grpc.ssl_target_name_override", self._host_name), *OPTIONS]
         channel = grpc.aio.secure_channel(self._endpoint, self._credentials, options=options)
-        try:  # within its lease it may just be started again
-            await asyncio.wait_for(channel.channel_ready(), PATIENCE_S)
-        except TimeoutError:
-            await channel.close()
-            raise self._absent() from None
+        await first_answer(channel, self._name, ELSEWHERE)  # within its lease it may just be started again
+        self._connected, self._is_cut = registrations, False
         return Connected(channel, self._description)
-
-    def _absent(self) -> NotReady:
-        text = f"synthesizer {self._name} runs on another host, and does not answer from there: start it"
-        return NotReady(f"{text}, then go on with `neunets resume RUN`")
 
     async def cut(self) -> None:
         """The process is not ours to end: only the connection is made anew."""
