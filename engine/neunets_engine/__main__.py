@@ -18,8 +18,6 @@ from neunets_engine.executor import TRAINER, local_devices
 from neunets_engine.plugins import parse_manifest
 
 PLUGINS: Final = "NEUNETS_PLUGINS"
-# The thread that writes the store wakes for moments, which it would wait for at Python's usual 5 ms.
-SWITCH_S: Final = 5e-4
 
 
 def main() -> int:
@@ -60,7 +58,6 @@ def main() -> int:
         remote=_remote(arguments),
         trainer=arguments.trainer,
     )
-    sys.setswitchinterval(SWITCH_S)
     try:
         asyncio.run(_run(settings, arguments.child_of))
     except NeunetsError as error:

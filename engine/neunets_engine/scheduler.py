@@ -222,9 +222,8 @@ class Scheduler:
 
     def _next(self, run_id: str, most: int) -> list[str]:
         """The trials that wait longest, all of one run: what is trained in `BATCH_S`, and no more than its share."""
-        usual_s = self._usual_s.get(run_id, math.inf)
         share = -(-sum(entry[0] == run_id for entry in self._waiting) // max(1, len(self._workers)))
-        count = max(1, min(most, share, int(BATCH_S / max(usual_s, SHORTEST_S))))
+        count = max(1, min(most, share, self._batch(run_id)))
         taken: list[str] = []
         while self._waiting and self._waiting[0][0] == run_id and len(taken) < count:
             taken.append(self._waiting.pop(0)[1])
@@ -232,8 +231,11 @@ class Scheduler:
 
     def ahead(self, run_id: str) -> int:
         """Trials of the run that should wait beside those that train, so that no worker waits for a proposal."""
-        usual_s = self._usual_s.get(run_id, math.inf)
-        return min(MOST_AHEAD, len(self._workers) * int(BATCH_S / max(usual_s, SHORTEST_S)))
+        return min(MOST_AHEAD, len(self._workers) * self._batch(run_id))
+
+    def _batch(self, run_id: str) -> int:
+        """Trials of the run that a worker trains in `BATCH_S`."""
+        return int(BATCH_S / max(self._usual_s.get(run_id, math.inf), SHORTEST_S))
 
     def _noted(
         self, worker: str, wanted: Sequence[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]

@@ -125,13 +125,7 @@ class Enrolled:
         return grpc.secure_channel(self._host, credentials, [("grpc.ssl_target_name_override", ENGINE_NAME)])
 
     def bind(self, server: grpc.Server) -> str:
-        credentials = grpc.dynamic_ssl_server_credentials(self._shown(), self._shown, True)
-        try:
-            bound = server.add_secure_port(self._listen, credentials)
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {self._listen}: is the port taken?")
+        _bind(server, self._listen, grpc.dynamic_ssl_server_credentials(self._shown(), self._shown, True))
         return self._endpoint
 
     def admit(self, context: grpc.ServicerContext) -> None:
@@ -153,11 +147,7 @@ class Enrolled:
         return grpc.ssl_server_certificate_configuration([(self._key, self._certificate)], self._authority)
 
     def _read(self, name: str) -> bytes:
-        try:
-            return (self._folder / name).read_bytes()
-        except OSError as error:
-            text = f"{self._folder / name} cannot be read ({error.strerror}): enrol with `neunets synthesizers enroll`"
-            raise InvalidRequest("NEUNETS_ENROLMENT", text) from error
+        return _read(self._folder / name, "NEUNETS_ENROLMENT", "enrol with `neunets synthesizers enroll`")
 
 
 class Alone:
@@ -176,20 +166,14 @@ class Alone:
             raise InvalidRequest("NEUNETS_LISTEN", text)
 
     def bind(self, server: grpc.Server) -> str:
-        try:
-            if self._tls:
-                folder = Path(self._tls)
-                pair = [((folder / "key.pem").read_bytes(), (folder / "cert.pem").read_bytes())]
-                credentials = grpc.ssl_server_credentials(pair, (folder / "ca.pem").read_bytes(), True)
-                bound = server.add_secure_port(self._listen, credentials)
-            else:
-                bound = server.add_insecure_port(self._listen)
-        except OSError as error:
-            raise InvalidRequest("NEUNETS_TLS", f"{error.filename} cannot be read: {error.strerror}") from error
-        except RuntimeError:
-            bound = 0
-        if not bound:
-            raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {self._listen}: is it taken?")
+        credentials = None
+        if self._tls:
+            fix = "a folder with ca.pem, cert.pem and key.pem is needed"
+            authority, certificate, key = (
+                _read(Path(self._tls) / name, "NEUNETS_TLS", fix) for name in ("ca.pem", "cert.pem", "key.pem")
+            )
+            credentials = grpc.ssl_server_credentials([(key, certificate)], authority, True)
+        _bind(server, self._listen, credentials)
         return self._listen
 
     def admit(self, context: grpc.ServicerContext) -> None:
@@ -199,6 +183,22 @@ class Alone:
         with suppress(FileNotFoundError):
             if self._listen.startswith("unix:"):
                 Path(self._listen.removeprefix("unix:")).unlink()
+
+
+def _read(path: Path, variable: str, fix: str) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidRequest(variable, f"{path} cannot be read ({error.strerror}): {fix}") from error
+
+
+def _bind(server: grpc.Server, address: str, credentials: grpc.ServerCredentials | None) -> None:
+    try:
+        bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
+    except RuntimeError:
+        bound = 0
+    if not bound:
+        raise InvalidRequest("NEUNETS_LISTEN", f"cannot listen on {address}: is it taken?")
 
 
 def _needed(environment: Mapping[str, str], name: str, hint: str) -> str:
