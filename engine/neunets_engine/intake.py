@@ -11,6 +11,7 @@ from neunets.errors import IllegalTransition, InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.wire import graph_to_proto
 from neunets_engine.admission import Admitted, Rules, admit
 from neunets_engine.lifecycle import State
 from neunets_engine.scheduler import Scheduler
@@ -33,28 +34,32 @@ class Intake:
     def __init__(self, run_id: str, store: Store, scheduler: Scheduler, rules: Callable[[], Rules]) -> None:
         self._id, self._store, self._scheduler, self._rules = run_id, store, scheduler, rules
         self._networks: dict[str, str] | None = None
+        self._trials: dict[str, str] | None = None
         # Candidates and trials are numbered in the order of their writes.
         self._numbering = asyncio.Lock()
 
     async def take(self, request_id: str, candidates: Sequence[synthesizer_pb2.Candidate]) -> Taken:
         """The answer of Propose to a request: each candidate becomes a trial, or is rejected."""
         async with self._numbering:
-            record, known = self._store.run(self._id), ChainMap({}, self._known())
+            record, known, rules = self._store.run(self._id), ChainMap({}, self._known()), self._rules()
             proposed = synthesizer_pb2.Proposed(request_id=request_id)
             admitted: list[tuple[store_pb2.TrialRecord, str]] = []
             rejected: list[synthesizer_pb2.Rejected] = []
             for number, candidate in enumerate(candidates, record.proposed + 1):
                 name = f"c{number:06d}"
-                proposed.candidates.add(id=name, candidate=candidate)
-                answer = admit(candidate, self._rules(), known)
+                echo = proposed.candidates.add(id=name, candidate=candidate).candidate
+                answer = admit(candidate, rules, known, self.of)
                 if isinstance(answer, Admitted):
                     known[answer.digest] = name
-                    trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, candidate, answer)
+                    if candidate.lineage:
+                        echo.graph.CopyFrom(graph_to_proto(answer.graph))
+                    trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, echo, answer)
                     admitted.append((trial, answer.digest))
                 else:
                     rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
             await self._store.record_proposals(self._id, proposed, admitted, rejected)
             self._known().update(known.maps[0])
+            self._note(*(trial for trial, _ in admitted))
         await self._scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
         return Taken(len(admitted), rejected)
 
@@ -71,16 +76,31 @@ class Intake:
             if most_trials is not None and record.trials >= most_trials:
                 text = f"its budget of {most_trials} trials is used: give {record.run.name} more, then inject"
                 raise IllegalTransition(text, state=State(record.run.state).name)
-            answer = admit(candidate, self._rules(), self._known())
+            answer = admit(candidate, self._rules(), self._known(), self.of)
             if not isinstance(answer, Admitted):
                 raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
             name = f"c{record.proposed + 1:06d}"
+            if candidate.lineage:
+                candidate.graph.CopyFrom(graph_to_proto(answer.graph))
             trial = self._trial(f"t{record.trials + 1:06d}", name, candidate, answer)
             trial.injected = True
             await self._store.inject(trial, candidate, answer.digest, request_id)
             self._known()[answer.digest] = name
+            self._note(trial)
         await self._scheduler.add(self._id, trial.trial)
         return trial.trial
+
+    def of(self, candidate: str) -> store_pb2.TrialRecord | None:
+        """The trial of a candidate as it is now; None: the run has admitted none of that id."""
+        if self._trials is None:
+            searched = (trial for trial in self._store.trials(self._id) if not trial.final_of)
+            self._trials = {trial.candidate: trial.trial for trial in searched}
+        trial = self._trials.get(candidate)
+        return self._store.trial(self._id, trial) if trial is not None else None
+
+    def _note(self, *trials: store_pb2.TrialRecord) -> None:
+        if self._trials is not None:
+            self._trials.update((trial.candidate, trial.trial) for trial in trials)
 
     def _known(self) -> dict[str, str]:
         """Canonical hash → candidate of all networks that the run admitted."""
@@ -104,4 +124,6 @@ class Intake:
             rationale=asked.rationale[:256],
             state=service_pb2.TRIAL_STATE_WAITING,
             accumulate=1,
+            parent=admitted.parent,
+            lineage=asked.lineage,
         )

@@ -13,6 +13,7 @@ import jsonschema
 from google.protobuf import json_format
 
 from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound, PluginFault
+from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -64,7 +65,7 @@ class Supervisor:
         self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
         self._lines: dict[str, int] = {}
         self._chores: set[asyncio.Task[None]] = set()
-        self.host = PluginHost(self.rules)
+        self.host = PluginHost(self.rules, self.network)
 
     def plugin_names(self) -> list[str]:
         return sorted({*self._manifests, *self._enrolments.names()})
@@ -105,6 +106,14 @@ class Supervisor:
     def rules(self, run: str) -> Rules:
         """Of a run, by its id."""
         return Setting.of(self._resources.store, run.removeprefix("runs/")).rules()
+
+    def network(self, run: str, candidate: str) -> graph_pb2.Graph:
+        """Of a candidate that a run has admitted. Raises: NotFound."""
+        run_id = run.removeprefix("runs/")
+        for trial in self._resources.store.trials(run_id):
+            if trial.candidate == candidate and not trial.final_of:
+                return trial.graph
+        raise NotFound(f"runs/{run_id} has admitted no candidate {candidate!r}")
 
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
         """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from neunets_trainer.schedule import LOWEST, VALIDATION_SHARE, ClockHorizon, StepHorizon, rate
+from neunets_trainer.schedule import LOWEST, VALIDATION_SHARE, ClockHorizon, StepHorizon, one_cycle
 
 fractions = st.floats(0.0, 1.0)
 peaks = st.floats(1e-8, 1e3)
@@ -19,29 +19,29 @@ clock_horizons = st.builds(ClockHorizon, st.floats(0.1, 1e5), st.floats(0.0, 1.0
 
 @given(progress=fractions, peak=peaks, warmup=fractions)
 def test_the_rate_stays_between_its_floor_and_its_peak(progress: float, peak: float, warmup: float) -> None:
-    assert LOWEST * peak <= rate(progress, peak, warmup) <= peak
+    assert LOWEST * peak <= one_cycle(progress, peak, warmup) <= peak
 
 
 @given(pair=st.tuples(fractions, fractions), peak=peaks, warmup=fractions)
 def test_the_rate_rises_during_warmup(pair: tuple[float, float], peak: float, warmup: float) -> None:
     early, late = sorted(part * warmup for part in pair)
-    assert rate(early, peak, warmup) <= rate(late, peak, warmup)
+    assert one_cycle(early, peak, warmup) <= one_cycle(late, peak, warmup)
 
 
 @given(pair=st.tuples(fractions, fractions), peak=peaks, warmup=fractions)
 def test_the_rate_falls_after_warmup(pair: tuple[float, float], peak: float, warmup: float) -> None:
     early, late = sorted(max(part, warmup) for part in pair)
-    assert rate(late, peak, warmup) <= rate(early, peak, warmup)
+    assert one_cycle(late, peak, warmup) <= one_cycle(early, peak, warmup)
 
 
 @given(peak=peaks, warmup=fractions)
 def test_the_peak_is_where_warmup_ends(peak: float, warmup: float) -> None:
-    assert rate(warmup, peak, warmup) == peak
+    assert one_cycle(warmup, peak, warmup) == peak
 
 
 @given(peak=peaks, warmup=st.floats(0.01, 0.99))
 def test_the_rate_is_lowest_at_both_ends(peak: float, warmup: float) -> None:
-    assert rate(0.0, peak, warmup) == rate(1.0, peak, warmup) == pytest.approx(LOWEST * peak)
+    assert one_cycle(0.0, peak, warmup) == one_cycle(1.0, peak, warmup) == pytest.approx(LOWEST * peak)
 
 
 @given(horizon=step_horizons)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from neunets.errors import InvalidRequest
 from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_trainer.schedule import Schedule
 
 __all__ = ["Recipe", "recipe_from_proto"]
+
+SCHEDULES: Final = {
+    synthesizer_pb2.SCHEDULE_ONE_CYCLE: Schedule.ONE_CYCLE,
+    synthesizer_pb2.SCHEDULE_COSINE_RESTARTS: Schedule.COSINE_RESTARTS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,8 @@ class Recipe:
     norm_momentum: float = 0.0  # 0: what each node says
     test_mirror: bool = False
     class_weighting: float = 0.0
+    cycles: int = 1
+    schedule: Schedule = Schedule.ONE_CYCLE
 
     def __post_init__(self) -> None:
         if [self.epochs, self.device_s, self.steps].count(None) != 2:
@@ -41,6 +50,8 @@ class Recipe:
             raise InvalidRequest("recipe.warmup", "between 0 and 1")
         if not 0.0 <= self.averaging < 1.0:
             raise InvalidRequest("recipe.averaging", "between 0 and 1")
+        if self.cycles < 1:
+            raise InvalidRequest("recipe.cycles", "at least 1")
 
     @property
     def trains(self) -> bool:
@@ -50,12 +61,13 @@ class Recipe:
 
 def recipe_from_proto(message: synthesizer_pb2.Recipe) -> Recipe:
     """Raises: InvalidRequest where a field is unset, or the schedule unknown."""
-    if message.schedule != synthesizer_pb2.SCHEDULE_ONE_CYCLE:
+    if message.schedule not in SCHEDULES:
         raise InvalidRequest("recipe.schedule", f"unknown schedule {message.schedule}")
     for field in HYPERPARAMETERS:
         if not message.HasField(field):  # type: ignore[arg-type]
             raise InvalidRequest(f"recipe.{field}", "unset")
     values = {field: getattr(message, field) for field in HYPERPARAMETERS}
+    values["schedule"] = SCHEDULES[message.schedule]
     total = message.WhichOneof("total")
     if total is not None:
         values[total] = getattr(message, total)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
-__all__ = ["ClockHorizon", "Horizon", "StepHorizon", "rate"]
+__all__ = ["ClockHorizon", "Horizon", "Schedule", "StepHorizon", "cosine_restarts", "one_cycle"]
 
 # Of the peak, at both ends: a rate of zero would waste the step.
 LOWEST: Final = 0.01
@@ -17,14 +18,29 @@ VALIDATION_SHARE: Final = 0.1
 TRAINING_COST: Final = 3.0
 
 
-def rate(progress: float, peak: float, warmup: float) -> float:
-    """One cycle: linear up to `peak` over the first `warmup` of the training, then linear down to almost 0.
+class Schedule(Enum):
+    ONE_CYCLE = "one_cycle"
+    COSINE_RESTARTS = "cosine_restarts"
+
+
+def one_cycle(progress: float, peak: float, warmup: float) -> float:
+    """Linear up to `peak` over the first `warmup` of the training, then linear down to almost 0.
 
     `progress` and `warmup` are fractions of the training.
     """
     rising = progress / warmup if progress < warmup else 1.0
     falling = (1.0 - progress) / (1.0 - warmup) if warmup < 1.0 else 1.0
     return peak * max(LOWEST, min(rising, falling, 1.0))
+
+
+def cosine_restarts(progress: float, peak: float, cycles: int) -> float:
+    """From `peak` almost to 0 along half a cosine, `cycles` times, each twice as long as the one before.
+
+    Loshchilov and Hutter, arXiv:1608.03983, eq. 5, with T_mult = 2; T_0 follows from the length of the training.
+    """
+    place = progress * (2**cycles - 1) + 1.0  # the cycle that begins at place 2^n ends at 2^(n+1)
+    cycle = min(int(math.log2(place)), cycles - 1)
+    return peak * max(LOWEST, (1.0 + math.cos(math.pi * (place / 2**cycle - 1.0))) / 2)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from neunets_trainer.joined import Joined
 from neunets_trainer.layers import BatchNorm
 from neunets_trainer.optimizer import Nesterov
 from neunets_trainer.precision import autocast, tensor_cores
-from neunets_trainer.schedule import rate
+from neunets_trainer.recipe import Recipe
+from neunets_trainer.schedule import Schedule, cosine_restarts, one_cycle
 from neunets_trainer.step_graph import StepGraph
 from neunets_trainer.task import Task
 
@@ -60,7 +61,7 @@ class Stepper:
         seed = self._seed_of(step)
         self._draws.manual_seed(seed)
         self._network.seed(seed ^ 1)
-        self.rate = rate(progress, self._recipe.learning_rate, self._recipe.warmup)
+        self.rate = _rate(self._recipe, progress)
         self._static_rate.fill_(self.rate)
         self._norms.set(step)
         with tensor_cores(self._precision) if self._is_static else nullcontext():
@@ -132,6 +133,12 @@ class Stepper:
             seeds = generator(self._seed, block, CHANGES).integers(1 << 62, size=SEEDS_AT_ONCE)
             self._seeds = (block, seeds.tolist())
         return self._seeds[1][position]
+
+
+def _rate(recipe: Recipe, progress: float) -> float:
+    if recipe.schedule is Schedule.COSINE_RESTARTS:
+        return cosine_restarts(progress, recipe.learning_rate, recipe.cycles)
+    return one_cycle(progress, recipe.learning_rate, recipe.warmup)
 
 
 class _Norms:

@@ -14,6 +14,7 @@ from neunets.graph import Graph
 from neunets.machine import MemoryFormat, Precision
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
+from neunets_trainer.inheritance import Inheritance
 from neunets_trainer.recipe import Recipe
 
 __all__ = ["Ended", "Order", "Outcome", "Progress", "Task", "Weights"]
@@ -41,7 +42,8 @@ class Outcome(Enum):
 @dataclass(frozen=True, slots=True)
 class Task:
     """What to train. `final`: keep the better of what is trained and the `incumbent`, by `metric`, measure the test set
-    for that one, and leave what the export needs. `continues`: begin with the incumbent's weights.
+    for that one, and leave what the export needs. `continues`: begin with the incumbent's weights; `inheritance`: with
+    those that a parent has left.
     """
 
     graph: Graph
@@ -60,6 +62,7 @@ class Task:
     metric: str = "valid_accuracy"
     continues: bool = False
     trains_on_validation: bool = False
+    inheritance: Inheritance | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from neunets_trainer.build import Network, build, load_weights, named_tensors, w
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.divergence import Divergence
 from neunets_trainer.evaluate import Score, predict, score, score_of
+from neunets_trainer.inheritance import Inherited
 from neunets_trainer.optimizer import Nesterov
 from neunets_trainer.schedule import ClockHorizon, Horizon, StepHorizon
 from neunets_trainer.step import INITIAL, Stepper
@@ -65,7 +66,9 @@ def run(
 class _Training:
     def __init__(self, task: Task, order: Callable[[], Order], seconds: Callable[[], float]) -> None:
         self._task, self._order, self._seconds = task, order, seconds
-        self._network, self._step = _start(task)
+        # Measured by each attempt, so that a resumed training tells it, too.
+        self._inherited = _inherited(task)
+        self._network, self._step = _start(task, self._inherited)
         self._optimizer, self._average = _optimizer(self._network, task), _average(self._network, task)
         self._stepper = Stepper(self._network, self._optimizer, self._average, task)
         self._images_per_s = 0.0
@@ -178,6 +181,8 @@ class _Training:
         if self._task.final:
             return self._close(outcome, metrics, weights, valid)
         metrics |= valid.metrics("valid")
+        if self._inherited is not None:
+            metrics["inherited_delta"] = self._inherited.delta
         return Ended(outcome, metrics, self._seconds(), peak_bytes(self._task.device), weights)
 
     def _close(self, outcome: Outcome, metrics: dict[str, float], weights: Weights, valid: Score) -> Ended:
@@ -209,13 +214,21 @@ def _rank(found: Score, metric: str) -> tuple[float, float]:
     return found.metrics("valid")[metric], -found.loss
 
 
-def _start(task: Task) -> tuple[Network, int]:
+def _inherited(task: Task) -> Inherited | None:
+    if task.inheritance is None:
+        return None
+    return task.inheritance.inherited(task.graph, task.data, task.device)
+
+
+def _start(task: Task, inherited: Inherited | None) -> tuple[Network, int]:
     """The network as it is before the next step, and that step's number."""
     weights: Weights
     if task.checkpoint is not None:
         weights, step = task.checkpoint.weights, task.checkpoint.step
     elif task.incumbent is not None and (task.continues or not task.recipe.trains):
         weights, step = task.incumbent, 0
+    elif inherited is not None:
+        weights, step = inherited.weights, 0
     else:
         weights, step = initialise(task.graph, generator(task.seed, 0, INITIAL)), 0
     network = build(task.graph, weights, task.device)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
+from neunets.lineage import lineage_from_proto
 from neunets.machine import Choices
 from neunets.wire import graph_from_proto
 from neunets.worker.v1 import worker_pb2
 from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
+from neunets_trainer.inheritance import Inheritance
 from neunets_trainer.recipe import recipe_from_proto
 from neunets_trainer.task import Order, Outcome, Task, Weights
 
@@ -37,8 +39,9 @@ def task_from_proto(
     choices: Choices,
     checkpoint: Checkpoint | None,
     incumbent: Weights | None,
+    parents: Weights | None,
 ) -> Task:
-    """Raises: InvalidGraph, InvalidRequest."""
+    """`parents`: the weights of its inheritance. Raises: InvalidGraph, InvalidRequest."""
     return Task(
         graph=graph_from_proto(job.graph),
         recipe=recipe_from_proto(job.recipe),
@@ -56,4 +59,9 @@ def task_from_proto(
         metric=job.metric or "valid_accuracy",
         continues=job.continues,
         trains_on_validation=job.trains_on_validation,
+        inheritance=None if parents is None else _inheritance(job.inheritance, parents),
     )
+
+
+def _inheritance(message: worker_pb2.Inheritance, weights: Weights) -> Inheritance:
+    return Inheritance(graph_from_proto(message.graph), weights, lineage_from_proto(message.lineage))

@@ -134,7 +134,8 @@ class Worker:
         data = self._loaded(job.dataset)
         checkpoint = decode_checkpoint(self._get(job.checkpoint)) if job.HasField("checkpoint") else None
         incumbent = load(self._get(job.incumbent)) if job.HasField("incumbent") else None
-        return task_from_proto(job, data, self._choices, checkpoint, incumbent)
+        parents = load(self._get(job.inheritance.weights)) if job.HasField("inheritance") else None
+        return task_from_proto(job, data, self._choices, checkpoint, incumbent, parents)
 
     def _loaded(self, dataset: worker_pb2.Dataset) -> Data:
         """Kept for the next job."""

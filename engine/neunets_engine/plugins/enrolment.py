@@ -160,6 +160,12 @@ class RemotePluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self._enrolments.of(context)
         return await self._local.ValidateGraph(request, context)
 
+    async def ApplyMorphs(
+        self, request: synthesizer_pb2.ApplyMorphsRequest, context: Context
+    ) -> synthesizer_pb2.ApplyMorphsResponse:
+        self._enrolments.of(context)
+        return await self._local.ApplyMorphs(request, context)
+
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -13,6 +13,8 @@ import grpc
 
 from neunets.cost import cost
 from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.graph.v1 import graph_pb2
+from neunets.lineage import apply_morphs
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets.validate import validate
 from neunets.wire import graph_from_proto
@@ -42,10 +44,16 @@ class _Token:
 
 
 class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
-    """The servicer; `rules(run)` gives the rules of an open run, for ValidateGraph."""
+    """The servicer; `rules(run)` gives the rules of a run, and `network(run, candidate)` a network that it admitted."""
 
-    def __init__(self, rules: Callable[[str], Rules], monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        rules: Callable[[str], Rules],
+        network: Callable[[str, str], graph_pb2.Graph],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._rules = rules
+        self._network = network
         self._monotonic = monotonic
         self._tokens: dict[str, _Token] = {}
         self._renewed: dict[str, float] = {}
@@ -115,3 +123,14 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         answer = admit(synthesizer_pb2.Candidate(graph=request.graph), self._rules(request.run), {})
         diagnostics = () if isinstance(answer, Admitted) else answer
         return synthesizer_pb2.ValidateGraphResponse(diagnostics=diagnostics)
+
+    async def ApplyMorphs(
+        self, request: synthesizer_pb2.ApplyMorphsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.ApplyMorphsResponse:
+        match request.WhichOneof("base"):
+            case "graph":
+                return apply_morphs(request.graph, request.lineage)
+            case "candidate":
+                return apply_morphs(self._network(request.run, request.candidate), request.lineage)
+            case _:
+                raise InvalidRequest("base", "give a graph, or a run and one of its candidates")

@@ -174,6 +174,9 @@ def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
         figures=trial.figures,
         variants=trial.variants,
         injected=trial.injected,
+        parent=trial.parent,
+        lineage=trial.lineage,
+        final_of=trial.final_of,
     )
     if trial.HasField("result"):
         model.result.CopyFrom(trial.result)

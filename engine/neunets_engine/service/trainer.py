@@ -168,6 +168,10 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             job.checkpoint.CopyFrom(trial.checkpoint)
         if trial.HasField("incumbent"):
             job.incumbent.CopyFrom(trial.incumbent)
+        if trial.lineage:
+            parent = self._store.trial(trial.run, trial.parent)
+            weights = parent.result.artifacts["weights"]
+            job.inheritance.CopyFrom(worker_pb2.Inheritance(graph=parent.graph, weights=weights, lineage=trial.lineage))
         return job
 
 

@@ -61,8 +61,8 @@ class RandomRun:
     def ingest(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, Proposed):
-                self._seen.update(canonical_hash(candidate.graph) for _, candidate in event.candidates)
-            elif isinstance(event, Injected):
+                self._seen.update(canonical_hash(each.graph) for _, each in event.candidates if each.graph)
+            elif isinstance(event, Injected) and event.candidate.graph:
                 self._seen.update([canonical_hash(event.candidate.graph)])
 
     def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:

@@ -45,6 +45,7 @@ _TABLE: Final = {
     "norm_momentum": Hyperparameter(0.0, 1.0, 0.0, "share of a new batch in running statistics; 0: the node's own"),
     "test_mirror": Hyperparameter(0, 1, False, "predict for an image and its mirror", is_for_images=True),
     "class_weighting": Hyperparameter(0.0, 1.0, 0.0, "weight of a class by its frequency to the minus this"),
+    "cycles": Hyperparameter(1, 16, 1, "restarts of the rate, each twice as long; of the schedule cosine_restarts"),
 }
 HYPERPARAMETERS: Final[Mapping[str, Hyperparameter]] = MappingProxyType(_TABLE)
 # What ends a training; a recipe has one of them. Field → (lowest, highest).

@@ -8,7 +8,14 @@ from neunets.errors import InvalidGraph
 from neunets.graph import AttributeValue, DataType, Graph, Input, Node
 from neunets.graph.v1 import graph_pb2
 
-__all__ = ["graph_from_proto", "graph_to_proto", "input_from_proto", "input_to_proto"]
+__all__ = [
+    "attribute_from_proto",
+    "attribute_to_proto",
+    "graph_from_proto",
+    "graph_to_proto",
+    "input_from_proto",
+    "input_to_proto",
+]
 
 TO_WIRE: Final = {DataType.UINT8: graph_pb2.DATA_TYPE_UINT8, DataType.FLOAT32: graph_pb2.DATA_TYPE_FLOAT32}
 FROM_WIRE: Final = {value: key for key, value in TO_WIRE.items()}
@@ -33,7 +40,7 @@ def graph_to_proto(graph: Graph) -> graph_pb2.Graph:
     for node in graph.nodes:
         added = message.nodes.add(name=node.name, op=node.op, inputs=node.inputs)
         for name, value in node.attributes.items():
-            added.attributes[name].CopyFrom(_attribute_to_proto(value))
+            added.attributes[name].CopyFrom(attribute_to_proto(value))
     return message
 
 
@@ -44,14 +51,14 @@ def graph_from_proto(message: graph_pb2.Graph) -> Graph:
             node.name,
             node.op,
             tuple(node.inputs),
-            {name: _attribute_from_proto(node.name, name, value) for name, value in sorted(node.attributes.items())},
+            {name: attribute_from_proto(node.name, name, value) for name, value in sorted(node.attributes.items())},
         )
         for node in message.nodes
     )
     return Graph(input_from_proto(message.input), nodes, message.output)
 
 
-def _attribute_to_proto(value: AttributeValue) -> graph_pb2.Attribute:
+def attribute_to_proto(value: AttributeValue) -> graph_pb2.Attribute:
     if isinstance(value, bool):  # before int: a bool is one
         return graph_pb2.Attribute(bool=value)
     if isinstance(value, int):
@@ -63,7 +70,8 @@ def _attribute_to_proto(value: AttributeValue) -> graph_pb2.Attribute:
     return graph_pb2.Attribute(ints=graph_pb2.IntList(values=value))
 
 
-def _attribute_from_proto(node: str, name: str, message: graph_pb2.Attribute) -> AttributeValue:
+def attribute_from_proto(node: str, name: str, message: graph_pb2.Attribute) -> AttributeValue:
+    """Of attribute or argument `name` at `node`. Raises: InvalidGraph (BAD_ATTRIBUTE)."""
     match message.WhichOneof("value"):
         case "int":
             return message.int

@@ -16,6 +16,7 @@ import grpc
 from neunets.conform.judge import Judge
 from neunets.cost import cost
 from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.lineage import apply_morphs
 from neunets.status import StatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
@@ -144,3 +145,8 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
             raise NotFound(f"no run {request.run!r} is open")
         found = judge.judge(pb.Candidate(graph=request.graph), {})
         return pb.ValidateGraphResponse(diagnostics=[found.diagnostic()] if found.refusal else [])
+
+    def ApplyMorphs(self, request: pb.ApplyMorphsRequest, context: grpc.ServicerContext) -> pb.ApplyMorphsResponse:
+        if request.WhichOneof("base") != "graph":
+            raise InvalidRequest("base", "give a graph")
+        return apply_morphs(request.graph, request.lineage)

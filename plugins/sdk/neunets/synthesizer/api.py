@@ -10,6 +10,7 @@ from typing import Final, Protocol, TypeAlias
 
 from neunets.graph import Graph, Input
 from neunets.hyperparameters import recipe_schema
+from neunets.morphisms import Morphism
 
 __all__ = [
     "Assessment",
@@ -73,6 +74,7 @@ class Description:
     is_deterministic: bool = True
     hears_injected: bool = False  # of networks that a user enters, by `Injected`
     hears_budget: bool = False  # of changes of the budget, by `BudgetChanged`
+    inherits_weights: bool = False  # it proposes candidates with a lineage
     max_batch: int = 16
     propose_p99_s: float = 1.0
 
@@ -131,17 +133,24 @@ class Recipe:
     norm_momentum: float | None = None
     test_mirror: bool | None = None
     class_weighting: float | None = None
+    cycles: int | None = None  # of "cosine_restarts"
+    schedule: str | None = None  # "one_cycle", "cosine_restarts"
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A network to train. `rationale`: one sentence for people."""
+    """A network to train. `rationale`: one sentence for people. `parents`: the engine's ids of earlier candidates.
 
-    graph: Graph
+    `lineage`: the steps by which it comes from the first parent, with the weights that the parent's trial has left; the
+    graph may then be None, and the engine derives it: what it echoes in `Proposed` has one.
+    """
+
+    graph: Graph | None
     recipe: Recipe = field(default_factory=Recipe)
     rationale: str = ""
     local_id: str = ""
     parents: tuple[str, ...] = ()
+    lineage: tuple[Morphism, ...] = ()
     labels: Mapping[str, str] = field(default_factory=lambda: _NO_LABELS)
 
 

@@ -9,6 +9,7 @@ from google.protobuf import json_format
 
 from neunets.errors import InvalidRequest
 from neunets.hyperparameters import HYPERPARAMETERS, TOTALS, recipe_schema
+from neunets.lineage import lineage_from_proto, lineage_to_proto
 from neunets.ops import OPERATORS
 from neunets.synthesizer import api
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -46,6 +47,7 @@ def description_to_proto(description: api.Description) -> pb.DescribeResponse:
         pb.CAPABILITY_DETERMINISTIC: description.is_deterministic,
         pb.CAPABILITY_INJECTED_CANDIDATES: description.hears_injected,
         pb.CAPABILITY_BUDGET_CHANGE: description.hears_budget,
+        pb.CAPABILITY_WEIGHT_INHERITANCE: description.inherits_weights,
     }
     message.capabilities.extend(capability for capability, has_it in declared.items() if has_it)
     message.propose_p99.FromMilliseconds(int(1000 * description.propose_p99_s))
@@ -128,22 +130,28 @@ def budget_from_proto(message: pb.Budget) -> api.Budget:
 
 def candidate_to_proto(candidate: api.Candidate) -> pb.Candidate:
     given = {field: value for field in RECIPE_FIELDS if (value := getattr(candidate.recipe, field)) is not None}
+    recipe = pb.Recipe(**given)
+    if candidate.recipe.schedule is not None:
+        recipe.schedule = pb.Schedule.Value(f"SCHEDULE_{candidate.recipe.schedule.upper()}")
     return pb.Candidate(
         local_id=candidate.local_id,
         parents=candidate.parents,
-        graph=graph_to_proto(candidate.graph),
-        recipe=pb.Recipe(**given),
+        graph=None if candidate.graph is None else graph_to_proto(candidate.graph),
+        lineage=lineage_to_proto(candidate.lineage),
+        recipe=recipe,
         rationale=candidate.rationale,
         labels=candidate.labels,
     )
 
 
 def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
-    recipe = api.Recipe(
-        **{field: getattr(message.recipe, field) for field in RECIPE_FIELDS if message.recipe.HasField(field)}  # type: ignore[arg-type]
-    )
+    given = {field: getattr(message.recipe, field) for field in RECIPE_FIELDS if message.recipe.HasField(field)}  # type: ignore[arg-type]
+    if message.recipe.schedule in pb.Schedule.values()[1:]:
+        given["schedule"] = pb.Schedule.Name(message.recipe.schedule).removeprefix("SCHEDULE_").lower()
+    recipe = api.Recipe(**given)
     return api.Candidate(
-        graph=graph_from_proto(message.graph),
+        graph=graph_from_proto(message.graph) if message.HasField("graph") else None,
+        lineage=lineage_from_proto(message.lineage),
         recipe=recipe,
         rationale=message.rationale,
         local_id=message.local_id,

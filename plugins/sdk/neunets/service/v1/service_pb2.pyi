@@ -997,6 +997,9 @@ class Model(google.protobuf.message.Message):
     FIGURES_FIELD_NUMBER: builtins.int
     VARIANTS_FIELD_NUMBER: builtins.int
     INJECTED_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    LINEAGE_FIELD_NUMBER: builtins.int
+    FINAL_OF_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"runs/ID/models/TRIAL"."""
     trial: builtins.str
@@ -1009,6 +1012,10 @@ class Model(google.protobuf.message.Message):
     """It is the run's final training."""
     injected: builtins.bool
     """A user's own network, see InjectCandidate."""
+    parent: builtins.str
+    """Trial that it came from, where the synthesizer named one."""
+    final_of: builtins.str
+    """Of a final training, the trial whose network it trains."""
     @property
     def result(self) -> neunets.synthesizer.v1.synthesizer_pb2.TrialEnded: ...
     @property
@@ -1024,6 +1031,10 @@ class Model(google.protobuf.message.Message):
     @property
     def variants(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Variant]:
         """Other formats that were asked for, refused ones too."""
+
+    @property
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.synthesizer.v1.synthesizer_pb2.Morph]:
+        """How the network came from its parent's, with its weights; empty: they are its own."""
 
     def __init__(
         self,
@@ -1043,9 +1054,12 @@ class Model(google.protobuf.message.Message):
         figures: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
         variants: collections.abc.Iterable[global___Variant] | None = ...,
         injected: builtins.bool = ...,
+        parent: builtins.str = ...,
+        lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
+        final_of: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["graph", b"graph", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "flops", b"flops", "graph", b"graph", "injected", b"injected", "name", b"name", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "injected", b"injected", "lineage", b"lineage", "name", b"name", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
 
 global___Model = Model
 

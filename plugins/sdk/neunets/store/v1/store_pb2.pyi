@@ -125,6 +125,8 @@ class TrialRecord(google.protobuf.message.Message):
     ASKED_FIELD_NUMBER: builtins.int
     HALVINGS_FIELD_NUMBER: builtins.int
     INJECTED_FIELD_NUMBER: builtins.int
+    PARENT_FIELD_NUMBER: builtins.int
+    LINEAGE_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -152,6 +154,8 @@ class TrialRecord(google.protobuf.message.Message):
     """Attempts that ran out of memory and were repeated with half the batch at a time."""
     injected: builtins.bool
     """A user's own network."""
+    parent: builtins.str
+    """Trial of the candidate's first parent."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -173,6 +177,10 @@ class TrialRecord(google.protobuf.message.Message):
     @property
     def asked(self) -> neunets.synthesizer.v1.synthesizer_pb2.Recipe:
         """As the synthesizer proposed it; `recipe` is what it became."""
+
+    @property
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.synthesizer.v1.synthesizer_pb2.Morph]:
+        """How the network came from it, with the weights that it has left; empty: nothing is inherited."""
 
     def __init__(
         self,
@@ -205,9 +213,11 @@ class TrialRecord(google.protobuf.message.Message):
         asked: neunets.synthesizer.v1.synthesizer_pb2.Recipe | None = ...,
         halvings: builtins.int = ...,
         injected: builtins.bool = ...,
+        parent: builtins.str = ...,
+        lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "losses", b"losses", "params", b"params", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "lineage", b"lineage", "losses", b"losses", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

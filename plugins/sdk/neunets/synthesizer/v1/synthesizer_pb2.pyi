@@ -69,12 +69,16 @@ class _ScheduleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     SCHEDULE_UNSPECIFIED: _Schedule.ValueType  # 0
     SCHEDULE_ONE_CYCLE: _Schedule.ValueType  # 1
     """Linear warm-up, then linear decay to zero over the recipe's total."""
+    SCHEDULE_COSINE_RESTARTS: _Schedule.ValueType  # 2
+    """From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before."""
 
 class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper): ...
 
 SCHEDULE_UNSPECIFIED: Schedule.ValueType  # 0
 SCHEDULE_ONE_CYCLE: Schedule.ValueType  # 1
 """Linear warm-up, then linear decay to zero over the recipe's total."""
+SCHEDULE_COSINE_RESTARTS: Schedule.ValueType  # 2
+"""From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before."""
 global___Schedule = Schedule
 
 @typing.final
@@ -628,13 +632,17 @@ class Candidate(google.protobuf.message.Message):
     """One sentence for people."""
     @property
     def parents(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Ids of earlier candidates."""
+        """The engine's ids of earlier candidates of the run; others are rejected with BAD_PARENT."""
 
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
     def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Morph]:
-        """How it came from parents[0]; without a graph, the engine derives it."""
+        """How it came from parents[0], step by step. Its training begins with the weights that the parent's trial has left,
+        derived alike; without such weights it is rejected with BAD_PARENT. A step that cannot be applied is rejected with
+        BAD_MORPH. Without a graph the engine derives it, and fills it in where it echoes the candidate; with a graph both
+        have to be the same network, else it is rejected with LINEAGE_DIFFERS.
+        """
 
     @property
     def recipe(self) -> global___Recipe: ...
@@ -663,6 +671,8 @@ global___Candidate = Candidate
 
 @typing.final
 class Morph(google.protobuf.message.Message):
+    """A named change of a network: docs/morphisms.md lists the kinds with their arguments."""
+
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     @typing.final
@@ -689,7 +699,11 @@ class Morph(google.protobuf.message.Message):
     FUNCTION_PRESERVING_FIELD_NUMBER: builtins.int
     kind: builtins.str
     node: builtins.str
+    """Where it happens."""
     function_preserving: builtins.bool
+    """The claim that the child computes what its parent does. The worker measures it before training; where it is claimed
+    of all steps and does not hold, the trial's end carries a warning NOT_PRESERVED.
+    """
     @property
     def args(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, neunets.graph.v1.graph_pb2.Attribute]: ...
     def __init__(
@@ -730,6 +744,7 @@ class Recipe(google.protobuf.message.Message):
     NORM_MOMENTUM_FIELD_NUMBER: builtins.int
     TEST_MIRROR_FIELD_NUMBER: builtins.int
     CLASS_WEIGHTING_FIELD_NUMBER: builtins.int
+    CYCLES_FIELD_NUMBER: builtins.int
     epochs: builtins.float
     device_s: builtins.float
     steps: builtins.int
@@ -759,6 +774,8 @@ class Recipe(google.protobuf.message.Message):
     """Also at prediction: the mean of the logits of an image and of its mirror. Twice the latency."""
     class_weighting: builtins.float
     """Loss of an example by the frequency f of its class: f^-class_weighting, normalised. 0: all alike, 1: balanced."""
+    cycles: builtins.int
+    """Of SCHEDULE_COSINE_RESTARTS."""
     def __init__(
         self,
         *,
@@ -780,9 +797,10 @@ class Recipe(google.protobuf.message.Message):
         norm_momentum: builtins.float | None = ...,
         test_mirror: builtins.bool | None = ...,
         class_weighting: builtins.float | None = ...,
+        cycles: builtins.int | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "resume_trial", b"resume_trial", "schedule", b"schedule", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_cycles", b"_cycles", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "cycles", b"cycles", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_averaging", b"_averaging", "_batch_size", b"_batch_size", "_class_weighting", b"_class_weighting", "_cutout", b"_cutout", "_cycles", b"_cycles", "_label_smoothing", b"_label_smoothing", "_learning_rate", b"_learning_rate", "_mirror", b"_mirror", "_momentum", b"_momentum", "_norm_momentum", b"_norm_momentum", "_shift", b"_shift", "_test_mirror", b"_test_mirror", "_warmup", b"_warmup", "_weight_decay", b"_weight_decay", "averaging", b"averaging", "batch_size", b"batch_size", "class_weighting", b"class_weighting", "cutout", b"cutout", "cycles", b"cycles", "device_s", b"device_s", "epochs", b"epochs", "label_smoothing", b"label_smoothing", "learning_rate", b"learning_rate", "mirror", b"mirror", "momentum", b"momentum", "norm_momentum", b"norm_momentum", "resume_trial", b"resume_trial", "schedule", b"schedule", "shift", b"shift", "steps", b"steps", "test_mirror", b"test_mirror", "total", b"total", "warmup", b"warmup", "weight_decay", b"weight_decay"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_averaging", b"_averaging"]) -> typing.Literal["averaging"] | None: ...
     @typing.overload
@@ -791,6 +809,8 @@ class Recipe(google.protobuf.message.Message):
     def WhichOneof(self, oneof_group: typing.Literal["_class_weighting", b"_class_weighting"]) -> typing.Literal["class_weighting"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_cutout", b"_cutout"]) -> typing.Literal["cutout"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_cycles", b"_cycles"]) -> typing.Literal["cycles"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_label_smoothing", b"_label_smoothing"]) -> typing.Literal["label_smoothing"] | None: ...
     @typing.overload
@@ -1184,7 +1204,8 @@ class TrialEnded(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """"valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
-        "images_per_s"; may hold NaN.
+        "images_per_s"; of a trial that has inherited its weights "inherited_delta", the largest difference between its
+        logits and its parent's before the training. May hold NaN.
         """
 
     @property
@@ -1436,7 +1457,7 @@ class Diagnostic(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     severity: global___Diagnostic.Severity.ValueType
     code: builtins.str
-    """Stable, upper case: "BAD_GRAPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", "NOT_A_NUMBER", ..."""
+    """Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ..."""
     path: builtins.str
     """Field path or node name."""
     summary: builtins.str
@@ -1650,3 +1671,57 @@ class ValidateGraphResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["diagnostics", b"diagnostics"]) -> None: ...
 
 global___ValidateGraphResponse = ValidateGraphResponse
+
+@typing.final
+class ApplyMorphsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GRAPH_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    RUN_FIELD_NUMBER: builtins.int
+    LINEAGE_FIELD_NUMBER: builtins.int
+    candidate: builtins.str
+    """The engine's id of a candidate of `run`."""
+    run: builtins.str
+    @property
+    def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
+    @property
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Morph]: ...
+    def __init__(
+        self,
+        *,
+        graph: neunets.graph.v1.graph_pb2.Graph | None = ...,
+        candidate: builtins.str = ...,
+        run: builtins.str = ...,
+        lineage: collections.abc.Iterable[global___Morph] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["base", b"base", "candidate", b"candidate", "graph", b"graph"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["base", b"base", "candidate", b"candidate", "graph", b"graph", "lineage", b"lineage", "run", b"run"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["base", b"base"]) -> typing.Literal["graph", "candidate"] | None: ...
+
+global___ApplyMorphsRequest = ApplyMorphsRequest
+
+@typing.final
+class ApplyMorphsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GRAPH_FIELD_NUMBER: builtins.int
+    DIAGNOSTICS_FIELD_NUMBER: builtins.int
+    @property
+    def graph(self) -> neunets.graph.v1.graph_pb2.Graph:
+        """Unset where a step is refused."""
+
+    @property
+    def diagnostics(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Diagnostic]:
+        """Empty: every step was applied."""
+
+    def __init__(
+        self,
+        *,
+        graph: neunets.graph.v1.graph_pb2.Graph | None = ...,
+        diagnostics: collections.abc.Iterable[global___Diagnostic] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["graph", b"graph"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["diagnostics", b"diagnostics", "graph", b"graph"]) -> None: ...
+
+global___ApplyMorphsResponse = ApplyMorphsResponse

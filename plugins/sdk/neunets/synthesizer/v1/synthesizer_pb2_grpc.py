@@ -434,6 +434,11 @@ class PluginHostStub(object):
                 request_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphRequest.SerializeToString,
                 response_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphResponse.FromString,
                 _registered_method=True)
+        self.ApplyMorphs = channel.unary_unary(
+                '/neunets.synthesizer.v1.PluginHost/ApplyMorphs',
+                request_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.SerializeToString,
+                response_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.FromString,
+                _registered_method=True)
 
 
 class PluginHostServicer(object):
@@ -472,6 +477,13 @@ class PluginHostServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ApplyMorphs(self, request, context):
+        """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PluginHostServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -494,6 +506,11 @@ def add_PluginHostServicer_to_server(servicer, server):
                     servicer.ValidateGraph,
                     request_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphRequest.FromString,
                     response_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphResponse.SerializeToString,
+            ),
+            'ApplyMorphs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyMorphs,
+                    request_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.FromString,
+                    response_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -605,6 +622,33 @@ class PluginHost(object):
             '/neunets.synthesizer.v1.PluginHost/ValidateGraph',
             neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphRequest.SerializeToString,
             neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ValidateGraphResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyMorphs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.synthesizer.v1.PluginHost/ApplyMorphs',
+            neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.SerializeToString,
+            neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.FromString,
             options,
             channel_credentials,
             insecure,

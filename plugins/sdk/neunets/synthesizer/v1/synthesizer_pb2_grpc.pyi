@@ -261,6 +261,12 @@ class PluginHostStub:
     ]
     """The same checks that a proposed candidate's graph passes."""
 
+    ApplyMorphs: grpc.UnaryUnaryMultiCallable[
+        neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsRequest,
+        neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse,
+    ]
+    """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
+
 class PluginHostAsyncStub:
     """Served by the engine to plugins."""
 
@@ -292,6 +298,12 @@ class PluginHostAsyncStub:
         neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse,
     ]
     """The same checks that a proposed candidate's graph passes."""
+
+    ApplyMorphs: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsRequest,
+        neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse,
+    ]
+    """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
 
 class PluginHostServicer(metaclass=abc.ABCMeta):
     """Served by the engine to plugins."""
@@ -332,5 +344,13 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ValidateGraphResponse]]:
         """The same checks that a proposed candidate's graph passes."""
+
+    @abc.abstractmethod
+    def ApplyMorphs(
+        self,
+        request: neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse]]:
+        """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
 
 def add_PluginHostServicer_to_server(servicer: PluginHostServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...

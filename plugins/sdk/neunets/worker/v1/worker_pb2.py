@@ -27,7 +27,7 @@ from neunets.graph.v1 import graph_pb2 as neunets_dot_graph_dot_v1_dot_graph__pb
 from neunets.synthesizer.v1 import synthesizer_pb2 as neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eneunets/worker/v1/worker.proto\x12\x11neunets.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\x8a\x01\n\x0cLeaseRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65vice_bytes\x18\x03 \x01(\x04\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04most\x18\x05 \x01(\r\x12\r\n\x05\x66lops\x18\x06 \x01(\x01\"\x9c\x01\n\rLeaseResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x16.neunets.worker.v1.JobH\x00\x12\x36\n\x0cmirror_probe\x18\x02 \x01(\x0b\x32\x1e.neunets.worker.v1.MirrorProbeH\x00\x12$\n\x04more\x18\x03 \x03(\x0b\x32\x16.neunets.worker.v1.JobB\x06\n\x04work\"\x81\x01\n\x0bMirrorProbe\x12+\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Input\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x0f\n\x07threads\x18\x04 \x01(\r\"\x82\x01\n\rProbedRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\r\n\x05plain\x18\x03 \x01(\x01\x12\x10\n\x08mirrored\x18\x04 \x01(\x01\x12\x0c\n\x04rows\x18\x05 \x01(\x04\x12\x13\n\x0bkeeps_class\x18\x06 \x01(\x08\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"\x10\n\x0eProbedResponse\":\n\x07\x44\x61taset\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\x80\x04\n\x03Job\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12&\n\x05graph\x18\x04 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12+\n\x07\x64\x61taset\x18\x07 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\r\n\x05\x66inal\x18\t \x01(\x08\x12\x0f\n\x07threads\x18\n \x01(\r\x12\x12\n\ndeadline_s\x18\x0b \x01(\x01\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\naccumulate\x18\r \x01(\r\x12\x15\n\rdevice_s_used\x18\x0e \x01(\x01\x12\x36\n\tincumbent\x18\x0f \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\x1c\n\x14trains_on_validation\x18\x10 \x01(\x08\x12\x11\n\tcontinues\x18\x11 \x01(\x08\x12\x0e\n\x06metric\x18\x12 \x01(\t\"Z\n\x10HeartbeatRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\"<\n\x11HeartbeatResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\x97\x02\n\rReportRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0c\n\x04step\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x01\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12>\n\x07metrics\x18\x07 \x03(\x0b\x32-.neunets.worker.v1.ReportRequest.MetricsEntry\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"9\n\x0eReportResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\xf3\x04\n\x0f\x43ompleteRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.neunets.worker.v1.CompleteRequest.Outcome\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.worker.v1.CompleteRequest.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.worker.v1.CompleteRequest.ArtifactsEntry\x12\r\n\x05\x65rror\x18\t \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01\"\xae\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_STOPPED\x10\x02\x12\x19\n\x15OUTCOME_OUT_OF_MEMORY\x10\x03\x12\x18\n\x14OUTCOME_NOT_A_NUMBER\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\";\n\x10\x43ompleteResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"H\n\x13\x43ompleteManyRequest\x12\x31\n\x05\x65nded\x18\x01 \x03(\x0b\x32\".neunets.worker.v1.CompleteRequest\"@\n\x14\x43ompleteManyResponse\x12(\n\x06orders\x18\x01 \x03(\x0e\x32\x18.neunets.worker.v1.Order\"6\n\x12PutArtifactRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x13PutArtifactResponse\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\"4\n\x12GetArtifactRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"#\n\x13GetArtifactResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_FINISH\x10\x02\x12\x0f\n\x0bORDER_ABORT\x10\x03\x32\xc1\x05\n\x07Trainer\x12J\n\x05Lease\x12\x1f.neunets.worker.v1.LeaseRequest\x1a .neunets.worker.v1.LeaseResponse\x12V\n\tHeartbeat\x12#.neunets.worker.v1.HeartbeatRequest\x1a$.neunets.worker.v1.HeartbeatResponse\x12M\n\x06Report\x12 .neunets.worker.v1.ReportRequest\x1a!.neunets.worker.v1.ReportResponse\x12M\n\x06Probed\x12 .neunets.worker.v1.ProbedRequest\x1a!.neunets.worker.v1.ProbedResponse\x12S\n\x08\x43omplete\x12\".neunets.worker.v1.CompleteRequest\x1a#.neunets.worker.v1.CompleteResponse\x12_\n\x0c\x43ompleteMany\x12&.neunets.worker.v1.CompleteManyRequest\x1a\'.neunets.worker.v1.CompleteManyResponse\x12^\n\x0bPutArtifact\x12%.neunets.worker.v1.PutArtifactRequest\x1a&.neunets.worker.v1.PutArtifactResponse(\x01\x12^\n\x0bGetArtifact\x12%.neunets.worker.v1.GetArtifactRequest\x1a&.neunets.worker.v1.GetArtifactResponse0\x01\x42\x44\n\x15\x64\x65v.neunets.worker.v1P\x01Z)neunets.dev/go/neunets/worker/v1;workerv1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1eneunets/worker/v1/worker.proto\x12\x11neunets.worker.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\x8a\x01\n\x0cLeaseRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x02 \x01(\t\x12\x14\n\x0c\x64\x65vice_bytes\x18\x03 \x01(\x04\x12\'\n\x04wait\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04most\x18\x05 \x01(\r\x12\r\n\x05\x66lops\x18\x06 \x01(\x01\"\x9c\x01\n\rLeaseResponse\x12%\n\x03job\x18\x01 \x01(\x0b\x32\x16.neunets.worker.v1.JobH\x00\x12\x36\n\x0cmirror_probe\x18\x02 \x01(\x0b\x32\x1e.neunets.worker.v1.MirrorProbeH\x00\x12$\n\x04more\x18\x03 \x03(\x0b\x32\x16.neunets.worker.v1.JobB\x06\n\x04work\"\x81\x01\n\x0bMirrorProbe\x12+\n\x07\x64\x61taset\x18\x01 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12&\n\x05input\x18\x02 \x01(\x0b\x32\x17.neunets.graph.v1.Input\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x0f\n\x07threads\x18\x04 \x01(\r\"\x82\x01\n\rProbedRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\r\n\x05plain\x18\x03 \x01(\x01\x12\x10\n\x08mirrored\x18\x04 \x01(\x01\x12\x0c\n\x04rows\x18\x05 \x01(\x04\x12\x13\n\x0bkeeps_class\x18\x06 \x01(\x08\x12\r\n\x05\x65rror\x18\x07 \x01(\t\"\x10\n\x0eProbedResponse\":\n\x07\x44\x61taset\x12\x0e\n\x06\x66older\x18\x01 \x01(\t\x12\x0e\n\x06sha256\x18\x02 \x01(\t\x12\x0f\n\x07\x63lasses\x18\x03 \x03(\t\"\xb5\x04\n\x03Job\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12&\n\x05graph\x18\x04 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12.\n\x06recipe\x18\x05 \x01(\x0b\x32\x1e.neunets.synthesizer.v1.Recipe\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12+\n\x07\x64\x61taset\x18\x07 \x01(\x0b\x32\x1a.neunets.worker.v1.Dataset\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\r\n\x05\x66inal\x18\t \x01(\x08\x12\x0f\n\x07threads\x18\n \x01(\r\x12\x12\n\ndeadline_s\x18\x0b \x01(\x01\x12(\n\x05lease\x18\x0c \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\naccumulate\x18\r \x01(\r\x12\x15\n\rdevice_s_used\x18\x0e \x01(\x01\x12\x36\n\tincumbent\x18\x0f \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12\x1c\n\x14trains_on_validation\x18\x10 \x01(\x08\x12\x11\n\tcontinues\x18\x11 \x01(\x08\x12\x0e\n\x06metric\x18\x12 \x01(\t\x12\x33\n\x0binheritance\x18\x13 \x01(\x0b\x32\x1e.neunets.worker.v1.Inheritance\"\x9b\x01\n\x0bInheritance\x12&\n\x05graph\x18\x01 \x01(\x0b\x32\x17.neunets.graph.v1.Graph\x12\x34\n\x07weights\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x12.\n\x07lineage\x18\x03 \x03(\x0b\x32\x1d.neunets.synthesizer.v1.Morph\"Z\n\x10HeartbeatRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\"<\n\x11HeartbeatResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\x97\x02\n\rReportRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12\x0c\n\x04step\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x01\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12>\n\x07metrics\x18\x07 \x03(\x0b\x32-.neunets.worker.v1.ReportRequest.MetricsEntry\x12\x37\n\ncheckpoint\x18\x08 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"9\n\x0eReportResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"\xf3\x04\n\x0f\x43ompleteRequest\x12\x0e\n\x06worker\x18\x01 \x01(\t\x12\r\n\x05trial\x18\x02 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\r\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.neunets.worker.v1.CompleteRequest.Outcome\x12@\n\x07metrics\x18\x05 \x03(\x0b\x32/.neunets.worker.v1.CompleteRequest.MetricsEntry\x12\x10\n\x08\x64\x65vice_s\x18\x06 \x01(\x01\x12\x12\n\npeak_bytes\x18\x07 \x01(\x04\x12\x44\n\tartifacts\x18\x08 \x03(\x0b\x32\x31.neunets.worker.v1.CompleteRequest.ArtifactsEntry\x12\r\n\x05\x65rror\x18\t \x01(\t\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1aU\n\x0e\x41rtifactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\x32\n\x05value\x18\x02 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef:\x02\x38\x01\"\xae\x01\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x15\n\x11OUTCOME_SUCCEEDED\x10\x01\x12\x13\n\x0fOUTCOME_STOPPED\x10\x02\x12\x19\n\x15OUTCOME_OUT_OF_MEMORY\x10\x03\x12\x18\n\x14OUTCOME_NOT_A_NUMBER\x10\x04\x12\x15\n\x11OUTCOME_TIMED_OUT\x10\x05\x12\x12\n\x0eOUTCOME_FAILED\x10\x06\";\n\x10\x43ompleteResponse\x12\'\n\x05order\x18\x01 \x01(\x0e\x32\x18.neunets.worker.v1.Order\"H\n\x13\x43ompleteManyRequest\x12\x31\n\x05\x65nded\x18\x01 \x03(\x0b\x32\".neunets.worker.v1.CompleteRequest\"@\n\x14\x43ompleteManyResponse\x12(\n\x06orders\x18\x01 \x03(\x0e\x32\x18.neunets.worker.v1.Order\"6\n\x12PutArtifactRequest\x12\x12\n\nmedia_type\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\"G\n\x13PutArtifactResponse\x12\x30\n\x03ref\x18\x01 \x01(\x0b\x32#.neunets.synthesizer.v1.ArtifactRef\"4\n\x12GetArtifactRequest\x12\x0e\n\x06sha256\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x04\"#\n\x13GetArtifactResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c*U\n\x05Order\x12\x15\n\x11ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eORDER_CONTINUE\x10\x01\x12\x10\n\x0cORDER_FINISH\x10\x02\x12\x0f\n\x0bORDER_ABORT\x10\x03\x32\xc1\x05\n\x07Trainer\x12J\n\x05Lease\x12\x1f.neunets.worker.v1.LeaseRequest\x1a .neunets.worker.v1.LeaseResponse\x12V\n\tHeartbeat\x12#.neunets.worker.v1.HeartbeatRequest\x1a$.neunets.worker.v1.HeartbeatResponse\x12M\n\x06Report\x12 .neunets.worker.v1.ReportRequest\x1a!.neunets.worker.v1.ReportResponse\x12M\n\x06Probed\x12 .neunets.worker.v1.ProbedRequest\x1a!.neunets.worker.v1.ProbedResponse\x12S\n\x08\x43omplete\x12\".neunets.worker.v1.CompleteRequest\x1a#.neunets.worker.v1.CompleteResponse\x12_\n\x0c\x43ompleteMany\x12&.neunets.worker.v1.CompleteManyRequest\x1a\'.neunets.worker.v1.CompleteManyResponse\x12^\n\x0bPutArtifact\x12%.neunets.worker.v1.PutArtifactRequest\x1a&.neunets.worker.v1.PutArtifactResponse(\x01\x12^\n\x0bGetArtifact\x12%.neunets.worker.v1.GetArtifactRequest\x1a&.neunets.worker.v1.GetArtifactResponse0\x01\x42\x44\n\x15\x64\x65v.neunets.worker.v1P\x01Z)neunets.dev/go/neunets/worker/v1;workerv1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,8 +41,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_options = b'8\001'
   _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._loaded_options = None
   _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_options = b'8\001'
-  _globals['_ORDER']._serialized_start=2861
-  _globals['_ORDER']._serialized_end=2946
+  _globals['_ORDER']._serialized_start=3072
+  _globals['_ORDER']._serialized_end=3157
   _globals['_LEASEREQUEST']._serialized_start=158
   _globals['_LEASEREQUEST']._serialized_end=296
   _globals['_LEASERESPONSE']._serialized_start=299
@@ -56,39 +56,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DATASET']._serialized_start=740
   _globals['_DATASET']._serialized_end=798
   _globals['_JOB']._serialized_start=801
-  _globals['_JOB']._serialized_end=1313
-  _globals['_HEARTBEATREQUEST']._serialized_start=1315
-  _globals['_HEARTBEATREQUEST']._serialized_end=1405
-  _globals['_HEARTBEATRESPONSE']._serialized_start=1407
-  _globals['_HEARTBEATRESPONSE']._serialized_end=1467
-  _globals['_REPORTREQUEST']._serialized_start=1470
-  _globals['_REPORTREQUEST']._serialized_end=1749
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=1703
-  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=1749
-  _globals['_REPORTRESPONSE']._serialized_start=1751
-  _globals['_REPORTRESPONSE']._serialized_end=1808
-  _globals['_COMPLETEREQUEST']._serialized_start=1811
-  _globals['_COMPLETEREQUEST']._serialized_end=2438
-  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_start=1703
-  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_end=1749
-  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_start=2176
-  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_end=2261
-  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_start=2264
-  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_end=2438
-  _globals['_COMPLETERESPONSE']._serialized_start=2440
-  _globals['_COMPLETERESPONSE']._serialized_end=2499
-  _globals['_COMPLETEMANYREQUEST']._serialized_start=2501
-  _globals['_COMPLETEMANYREQUEST']._serialized_end=2573
-  _globals['_COMPLETEMANYRESPONSE']._serialized_start=2575
-  _globals['_COMPLETEMANYRESPONSE']._serialized_end=2639
-  _globals['_PUTARTIFACTREQUEST']._serialized_start=2641
-  _globals['_PUTARTIFACTREQUEST']._serialized_end=2695
-  _globals['_PUTARTIFACTRESPONSE']._serialized_start=2697
-  _globals['_PUTARTIFACTRESPONSE']._serialized_end=2768
-  _globals['_GETARTIFACTREQUEST']._serialized_start=2770
-  _globals['_GETARTIFACTREQUEST']._serialized_end=2822
-  _globals['_GETARTIFACTRESPONSE']._serialized_start=2824
-  _globals['_GETARTIFACTRESPONSE']._serialized_end=2859
-  _globals['_TRAINER']._serialized_start=2949
-  _globals['_TRAINER']._serialized_end=3654
+  _globals['_JOB']._serialized_end=1366
+  _globals['_INHERITANCE']._serialized_start=1369
+  _globals['_INHERITANCE']._serialized_end=1524
+  _globals['_HEARTBEATREQUEST']._serialized_start=1526
+  _globals['_HEARTBEATREQUEST']._serialized_end=1616
+  _globals['_HEARTBEATRESPONSE']._serialized_start=1618
+  _globals['_HEARTBEATRESPONSE']._serialized_end=1678
+  _globals['_REPORTREQUEST']._serialized_start=1681
+  _globals['_REPORTREQUEST']._serialized_end=1960
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_start=1914
+  _globals['_REPORTREQUEST_METRICSENTRY']._serialized_end=1960
+  _globals['_REPORTRESPONSE']._serialized_start=1962
+  _globals['_REPORTRESPONSE']._serialized_end=2019
+  _globals['_COMPLETEREQUEST']._serialized_start=2022
+  _globals['_COMPLETEREQUEST']._serialized_end=2649
+  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_start=1914
+  _globals['_COMPLETEREQUEST_METRICSENTRY']._serialized_end=1960
+  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_start=2387
+  _globals['_COMPLETEREQUEST_ARTIFACTSENTRY']._serialized_end=2472
+  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_start=2475
+  _globals['_COMPLETEREQUEST_OUTCOME']._serialized_end=2649
+  _globals['_COMPLETERESPONSE']._serialized_start=2651
+  _globals['_COMPLETERESPONSE']._serialized_end=2710
+  _globals['_COMPLETEMANYREQUEST']._serialized_start=2712
+  _globals['_COMPLETEMANYREQUEST']._serialized_end=2784
+  _globals['_COMPLETEMANYRESPONSE']._serialized_start=2786
+  _globals['_COMPLETEMANYRESPONSE']._serialized_end=2850
+  _globals['_PUTARTIFACTREQUEST']._serialized_start=2852
+  _globals['_PUTARTIFACTREQUEST']._serialized_end=2906
+  _globals['_PUTARTIFACTRESPONSE']._serialized_start=2908
+  _globals['_PUTARTIFACTRESPONSE']._serialized_end=2979
+  _globals['_GETARTIFACTREQUEST']._serialized_start=2981
+  _globals['_GETARTIFACTREQUEST']._serialized_end=3033
+  _globals['_GETARTIFACTRESPONSE']._serialized_start=3035
+  _globals['_GETARTIFACTRESPONSE']._serialized_end=3070
+  _globals['_TRAINER']._serialized_start=3160
+  _globals['_TRAINER']._serialized_end=3865
 # @@protoc_insertion_point(module_scope)

@@ -239,6 +239,7 @@ class Job(google.protobuf.message.Message):
     TRAINS_ON_VALIDATION_FIELD_NUMBER: builtins.int
     CONTINUES_FIELD_NUMBER: builtins.int
     METRIC_FIELD_NUMBER: builtins.int
+    INHERITANCE_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     attempt: builtins.int
@@ -280,6 +281,10 @@ class Job(google.protobuf.message.Message):
         accuracy, and reads the test set for the kept one alone. With a recipe of zero epochs nothing is trained.
         """
 
+    @property
+    def inheritance(self) -> global___Inheritance:
+        """Set: training begins with weights that the graph inherits, unless there is a checkpoint."""
+
     def __init__(
         self,
         *,
@@ -301,11 +306,41 @@ class Job(google.protobuf.message.Message):
         trains_on_validation: builtins.bool = ...,
         continues: builtins.bool = ...,
         metric: builtins.str = ...,
+        inheritance: global___Inheritance | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "dataset", b"dataset", "graph", b"graph", "incumbent", b"incumbent", "lease", b"lease", "recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "continues", b"continues", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "lease", b"lease", "metric", b"metric", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trains_on_validation", b"trains_on_validation", "trial", b"trial"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "dataset", b"dataset", "graph", b"graph", "incumbent", b"incumbent", "inheritance", b"inheritance", "lease", b"lease", "recipe", b"recipe"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "continues", b"continues", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "inheritance", b"inheritance", "lease", b"lease", "metric", b"metric", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trains_on_validation", b"trains_on_validation", "trial", b"trial"]) -> None: ...
 
 global___Job = Job
+
+@typing.final
+class Inheritance(google.protobuf.message.Message):
+    """What a candidate's lineage makes of its parent's weights."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    GRAPH_FIELD_NUMBER: builtins.int
+    WEIGHTS_FIELD_NUMBER: builtins.int
+    LINEAGE_FIELD_NUMBER: builtins.int
+    @property
+    def graph(self) -> neunets.graph.v1.graph_pb2.Graph:
+        """The parent's."""
+
+    @property
+    def weights(self) -> neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef: ...
+    @property
+    def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.synthesizer.v1.synthesizer_pb2.Morph]: ...
+    def __init__(
+        self,
+        *,
+        graph: neunets.graph.v1.graph_pb2.Graph | None = ...,
+        weights: neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef | None = ...,
+        lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["graph", b"graph", "weights", b"weights"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["graph", b"graph", "lineage", b"lineage", "weights", b"weights"]) -> None: ...
+
+global___Inheritance = Inheritance
 
 @typing.final
 class HeartbeatRequest(google.protobuf.message.Message):
@@ -506,7 +541,8 @@ class CompleteRequest(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """As in ReportRequest, and "epochs", "valid_balanced_accuracy", "valid_macro_f1"; final jobs also "test_accuracy",
-        "test_balanced_accuracy", "test_macro_f1", "test_loss".
+        "test_balanced_accuracy", "test_macro_f1", "test_loss"; jobs with an inheritance "inherited_delta", the largest
+        difference between the logits of parent and child on a batch, in float32, before the training.
         """
 
     @property

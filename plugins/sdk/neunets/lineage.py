@@ -1,0 +1,65 @@
+"""How a candidate came from its parent, as messages: named morphisms, and whether they keep the function."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from neunets.errors import InvalidGraph, InvalidRequest
+from neunets.graph import Graph
+from neunets.graph.v1 import graph_pb2
+from neunets.morphisms import Morphism, arguments_of, morphism
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.validate import validate
+from neunets.wire import attribute_from_proto, attribute_to_proto, graph_from_proto, graph_to_proto
+
+__all__ = ["apply_morphs", "derived", "lineage_from_proto", "lineage_to_proto"]
+
+
+def lineage_to_proto(lineage: Iterable[Morphism]) -> list[synthesizer_pb2.Morph]:
+    """Each claims to keep the function, unless it adds noise."""
+    return [_to_proto(step) for step in lineage]
+
+
+def lineage_from_proto(messages: Iterable[synthesizer_pb2.Morph]) -> tuple[Morphism, ...]:
+    """Raises: InvalidGraph (UNKNOWN_MORPHISM, BAD_ARGUMENT, BAD_ATTRIBUTE)."""
+    return tuple(map(_from_proto, messages))
+
+
+def derived(graph: Graph, messages: Sequence[synthesizer_pb2.Morph]) -> Graph | synthesizer_pb2.Diagnostic:
+    """The graph that a lineage makes of a valid one, or why it makes none: BAD_MORPH, with the step as its path."""
+    for number, message in enumerate(messages):
+        try:
+            graph = _from_proto(message).apply(graph)
+        except InvalidGraph as error:
+            severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
+            path, summary = f"lineage[{number}]", f"{message.kind[:32]} at {error.message}"
+            return synthesizer_pb2.Diagnostic(severity=severity, code="BAD_MORPH", path=path, summary=summary[:256])
+    return graph
+
+
+def apply_morphs(
+    base: graph_pb2.Graph, messages: Sequence[synthesizer_pb2.Morph]
+) -> synthesizer_pb2.ApplyMorphsResponse:
+    """The host's answer to a plugin. Raises: InvalidRequest, where `base` is no valid graph."""
+    try:
+        graph = graph_from_proto(base)
+        validate(graph)
+    except InvalidGraph as error:
+        raise InvalidRequest("graph", error.message) from error
+    child = derived(graph, messages)
+    if isinstance(child, synthesizer_pb2.Diagnostic):
+        return synthesizer_pb2.ApplyMorphsResponse(diagnostics=[child])
+    return synthesizer_pb2.ApplyMorphsResponse(graph=graph_to_proto(child))
+
+
+def _to_proto(step: Morphism) -> synthesizer_pb2.Morph:
+    given = arguments_of(step)
+    message = synthesizer_pb2.Morph(kind=step.kind, node=step.node, function_preserving=not given.get("noise"))
+    for name, value in given.items():
+        message.args[name].CopyFrom(attribute_to_proto(value))
+    return message
+
+
+def _from_proto(message: synthesizer_pb2.Morph) -> Morphism:
+    given = {name: attribute_from_proto(message.node, name, value) for name, value in sorted(message.args.items())}
+    return morphism(message.kind, message.node, given)
