@@ -11,7 +11,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.store import has_result
 
-__all__ = ["FinalPlan", "closing"]
+__all__ = ["FinalPlan", "closing", "winner"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,31 @@ class FinalPlan:
         metrics = trial.result.metrics
         rank = (metrics.get(self.metric, float("-inf")), -metrics.get("valid_loss", float("inf")))
         return (float("-inf"), float("-inf")) if any(map(math.isnan, rank)) else rank
+
+
+def winner(
+    trials: Sequence[store_pb2.TrialRecord], best: store_pb2.TrialRecord, metric: str, rows: int
+) -> store_pb2.TrialRecord:
+    """Of the search's `trials`, the one whose network the final training gets; `rows`: of the validation split.
+
+    What differs from the `best` by no more than the standard error of a share of so many rows is equal to it. Of equal
+    networks the one that has seen the fewest epochs is taken, with those of whom it has inherited: it learns the most
+    from an example, and the final training, which is longer, is where that counts.
+    """
+    by_name = {trial.trial: trial for trial in trials}
+
+    def seen(trial: store_pb2.TrialRecord) -> float:
+        epochs = trial.result.metrics.get("epochs", math.inf)
+        inherits = trial.lineage and trial.parent in by_name
+        return epochs + seen(by_name[trial.parent]) if inherits else epochs
+
+    top = best.result.metrics[metric]
+    error = math.sqrt(max(top * (1.0 - top), 0.0) / max(rows, 1))
+    equal = [
+        trial for trial in trials if has_result(trial) and trial.result.metrics.get(metric, -math.inf) >= top - error
+    ]
+    equal = [trial for trial in equal if "weights" in trial.result.artifacts]
+    return min([best, *equal], key=lambda trial: (seen(trial), -trial.result.metrics[metric], trial.trial))
 
 
 def closing(best: store_pb2.TrialRecord, kept: store_pb2.TrialRecord, made: int, slots: int) -> store_pb2.TrialRecord:

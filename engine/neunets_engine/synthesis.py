@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
 from neunets.service.v1 import service_pb2
@@ -16,7 +16,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
-from neunets_engine.final import FinalPlan
+from neunets_engine.final import FinalPlan, winner
 from neunets_engine.finalize import export_final
 from neunets_engine.intake import Intake
 from neunets_engine.lifecycle import FINAL, State
@@ -43,6 +43,8 @@ PROBE_S: Final = 3.0
 WORKER_START_S: Final = 30.0
 VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +162,13 @@ class Synthesis:
             match self._state():
                 case State.PROPOSING:
                     await self._fill_slots()
-                    await self._move(State.TRAINING)
+                    await self._in(State.TRAINING, self._await_result())
                 case State.TRAINING:
-                    await self._await_result()
-                    await self._move(State.INGESTING)
-                case State.INGESTING:
-                    await self._session.ingest()
-                    await self._move(State.ASSESSING)
-                case State.ASSESSING:
-                    if await self._is_over():
+                    await self._in(State.INGESTING, self._session.ingest())
+                case State.INGESTING | State.ASSESSING:
+                    if await self._assess():
                         await self._resources.store.end_search(self._id)
                         break
-                    await self._move(State.PROPOSING)
                 case _:
                     return
         if self._stopping():
@@ -243,15 +240,14 @@ class Synthesis:
         self._ended.clear()
         self._resources.scheduler.check(self._id)
 
-    async def _is_over(self) -> bool:
+    async def _assess(self) -> bool:
         """Ask for a verdict; true where the search has come to its end."""
         running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
-        answer = await self._session.assess(self._budget(), running)
-        if answer is not None:
-            await self._resources.store.record_verdict(self._id, answer)
-            if answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET):
-                return True
-        return self._wanted() <= 0 and self._resources.scheduler.open_trials(self._id) == 0
+        answer = await self._in(State.ASSESSING, self._session.assess(self._budget(), running))
+        is_last = answer is not None and answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET)
+        is_over = is_last or (self._wanted() <= 0 and self._resources.scheduler.open_trials(self._id) == 0)
+        await self._resources.store.record_verdict(self._id, answer, goes_on=not is_over)
+        return is_over
 
     async def _drain(self) -> None:
         """Let what is training come to its end; until then nothing else uses the cores."""
@@ -291,7 +287,9 @@ class Synthesis:
     async def _plan_finals(self, finals: Sequence[store_pb2.TrialRecord]) -> list[str]:
         """Decide what is trained next, and keep it."""
         store, record = self._resources.store, self._record()
+        searched = [trial for trial in store.trials(self._id) if not trial.final_of]
         best = store.trial(self._id, record.run.best_trial)
+        best = winner(searched, best, self._setting.metric, self._setting.dataset.valid_rows)
         plan = FinalPlan(best, record.trials, self._resources.slots, self._setting.metric)
         both = not record.run.spec.train_on_validation
         both = both and self._plan.trains_both(self._used_s(), best.flops, self._pace.slot_flops())
@@ -360,6 +358,16 @@ class Synthesis:
     def _stopping(self, *modes: MODES.Mode.ValueType) -> bool:
         stop = self._record().stop
         return stop in modes if modes else stop != MODES.MODE_UNSPECIFIED
+
+    async def _in(self, state: State, work: Coroutine[None, None, Result]) -> Result:
+        """Do `work` in a state, which is written meanwhile: `work` is what may be done again after a crash."""
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._move(state))
+                working = both.create_task(work)
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return working.result()
 
     async def _move(self, target: State) -> None:
         """Go on, unless a stop came in between."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets_engine.final import FinalPlan
+from neunets_engine.final import FinalPlan, winner
 
 METRIC = "valid_macro_f1"
 ENDED = synthesizer_pb2.TrialEnded
@@ -166,3 +166,35 @@ def test_a_plan_changes_nothing_and_decides_alike_again(
     first, again = plan.next(ended, trains, both), plan.next(ended, trains, both)
     assert first == again
     assert seen() == before
+
+
+def searched(number: int, value: float, epochs: float, *, parent: str = "") -> Trial:
+    trial = a_trial(f"t{number:06d}", {METRIC: value, "epochs": epochs})
+    if parent:
+        trial.parent = parent
+        trial.lineage.add(kind="widen")
+    return trial
+
+
+def test_of_networks_that_are_equal_within_the_error_the_one_that_learns_the_most_from_an_example_wins() -> None:
+    small, large, worse = searched(1, 0.92, 4.0), searched(2, 0.918, 1.5), searched(3, 0.9, 0.5)
+    assert winner([small, large, worse], small, METRIC, 6000).trial == "t000002"
+    assert winner([small, large, worse], small, METRIC, 10**6).trial == "t000001"
+
+
+def test_what_was_inherited_has_been_seen() -> None:
+    root, child = searched(1, 0.918, 3.0), searched(2, 0.92, 1.0, parent="t000001")
+    assert winner([root, child], child, METRIC, 6000).trial == "t000001"
+    assert winner([searched(1, 0.9, 3.0), child], child, METRIC, 6000).trial == "t000002"
+
+
+@given(
+    results=st.lists(st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 9.0)), min_size=1, max_size=9),
+    rows=st.integers(0, 10**6),
+)
+def test_no_winner_is_worse_than_the_best_by_more_than_the_error(results: list[tuple[float, float]], rows: int) -> None:
+    trials = [searched(number, *result) for number, result in enumerate(results, 1)]
+    best = max(trials, key=lambda trial: trial.result.metrics[METRIC])
+    found, top = winner(trials, best, METRIC, rows), best.result.metrics[METRIC]
+    assert found.result.metrics[METRIC] >= top - math.sqrt(top * (1.0 - top) / max(rows, 1))
+    assert found.result.metrics["epochs"] <= best.result.metrics["epochs"]

@@ -39,12 +39,15 @@ class Inheritance:
         if graph != child:
             raise InvalidGraph("", "LINEAGE_DIFFERS", "the lineage leads to another network than the one to be trained")
         before, after = _logits(self.graph, self.weights, batch, device), _logits(graph, weights, batch, device)
-        return Inherited(weights, float((before - after).abs().max()))
+        delta = (before - after).abs().max() / before.abs().max().clamp(min=1.0)
+        return Inherited(weights, float(delta))
 
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """`delta`: the largest difference between logits of the parent and of the child, in evaluation and float32."""
+    """`delta`: the largest difference between logits of the parent and of the child, in evaluation and float32; over
+    the parent's largest logit, where that is above 1.
+    """
 
     weights: Mapping[str, NDArray[np.float32]]
     delta: float

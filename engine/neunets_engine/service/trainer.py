@@ -11,6 +11,7 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import InvalidRequest
+from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
@@ -28,6 +29,9 @@ LONGEST_WAIT_S: Final = 30.0
 # Of one lease.
 MOST_JOBS: Final = 64
 LARGEST_ARTIFACT: Final = 2 << 30
+# Of a function that is kept, the difference that float32 makes, over the largest logit.
+PRESERVED: Final = 1e-3
+NOT_PRESERVED: Final = "NOT_PRESERVED"
 
 STATES: Final = {
     Request.OUTCOME_SUCCEEDED: synthesizer_pb2.TrialEnded.STATE_SUCCEEDED,
@@ -69,7 +73,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
                 request.flops,
             )
         if trials:
-            job, *more = map(self._job, trials)
+            spec = self._store.run(trials[0].run).run.spec  # all are of one run
+            dataset = self._store.dataset(spec.dataset)
+            job, *more = (self._job(trial, spec, dataset) for trial in trials)
             return worker_pb2.LeaseResponse(job=job, more=more)
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
 
@@ -107,13 +113,17 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
 
     async def _complete(self, requests: Sequence[worker_pb2.CompleteRequest]) -> list[worker_pb2.Order.ValueType]:
         """Of one worker."""
-        ended = []
+        ended, warnings = [], list[tuple[str, str]]()
         for request in requests:
             run_id = self._scheduler.run_of(request.worker, request.trial, request.attempt)
             if run_id is not None:
                 ended.append(_ended(request, self._store.trial(run_id, request.trial)))
+                if ended[-1].error.code == NOT_PRESERVED:
+                    warnings.append((run_id, f"{request.trial}: {ended[-1].error.summary}"))
         with self._scheduler.halting():
             answers = await self._scheduler.complete(requests[0].worker, ended) if ended else []
+            for run_id, text in warnings:
+                await self._store.log(run_id, "synthesizer", "warning", text)
         kept = {(each.trial, each.attempt) for each, is_kept in zip(ended, answers, strict=True) if is_kept}
         return [
             worker_pb2.ORDER_CONTINUE if (request.trial, request.attempt) in kept else worker_pb2.ORDER_ABORT
@@ -141,9 +151,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         for start in range(0, len(data), CHUNK_BYTES):
             yield worker_pb2.GetArtifactResponse(data=data[start : start + CHUNK_BYTES])
 
-    def _job(self, trial: store_pb2.TrialRecord) -> worker_pb2.Job:
-        spec = self._store.run(trial.run).run.spec
-        dataset = self._store.dataset(spec.dataset)
+    def _job(
+        self, trial: store_pb2.TrialRecord, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset
+    ) -> worker_pb2.Job:
         job = worker_pb2.Job(
             run=trial.run,
             trial=trial.trial,
@@ -192,6 +202,12 @@ def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) ->
         ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
         ended.error.code = Request.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
         ended.error.summary = request.error[:256]
+    elif trial.lineage and all(step.function_preserving for step in trial.lineage):
+        delta = request.metrics.get("inherited_delta", 0.0)
+        if not delta <= PRESERVED:  # also where it is no number
+            text = f"its lineage claims to keep the function, but the logits have changed by {delta:.2g}"
+            ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_WARNING
+            ended.error.code, ended.error.summary = NOT_PRESERVED, text
     return ended
 
 

@@ -274,14 +274,22 @@ class Store:
 
         await self._change(run_id, work)
 
-    async def record_verdict(self, run_id: str, answer: synthesizer_pb2.AssessResponse) -> None:
-        verdict = service_pb2.Verdict(verdict=answer.verdict, reason=answer.reason)
-        if answer.HasField("progress"):
-            verdict.progress = answer.progress
+    async def record_verdict(
+        self, run_id: str, answer: synthesizer_pb2.AssessResponse | None, *, goes_on: bool
+    ) -> None:
+        """Keep a verdict, if there was one; if the search `goes_on`, ASSESSING is over."""
+        verdict = service_pb2.Verdict()
+        if answer is not None:
+            verdict.verdict, verdict.reason = answer.verdict, answer.reason
+            if answer.HasField("progress"):
+                verdict.progress = answer.progress
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
-            codec.append(writer, record, service_pb2.RunEvent(verdict=verdict))
+            if answer is not None:
+                codec.append(writer, record, service_pb2.RunEvent(verdict=verdict))
+            if goes_on and State(record.run.state) is State.ASSESSING:
+                codec.move(writer, record, State.PROPOSING)
             codec.put_run(writer, record)
 
         await self._change(run_id, work)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
-from neunets.graph import AttributeValue, Graph
-from neunets.ops import attributes_of
+from neunets.graph import AttributeValue, Graph, Node
+from neunets.ops import REMEMBERED, Given, attributes_of, given_by
 
 __all__ = ["canonical_hash"]
 
@@ -36,8 +37,7 @@ def canonical_hash(graph: Graph) -> str:
         inputs = [digests[name] for name in node.inputs]
         if node.op in COMMUTATIVE:
             inputs.sort()
-        attributes = [f"{name}=".encode() + _bytes(value) for name, value in sorted(attributes_of(node).items())]
-        digests[node.name] = _digest([node.op.encode(), *attributes, b"|", *inputs])
+        digests[node.name] = hashlib.sha256(_head(node) + _framed(inputs)).digest()
     reached, stack = {graph.output}, [graph.output]
     sources = {node.name: node.inputs for node in graph.nodes}
     while stack:
@@ -49,12 +49,25 @@ def canonical_hash(graph: Graph) -> str:
     return _digest([digests[graph.output], *everything]).hex()
 
 
+def _head(node: Node) -> bytes:
+    """What its digest says of the node itself, before its inputs."""
+    attributes_of(node)  # whose errors name the node
+    return _told(node.op, given_by(node))
+
+
+@lru_cache(REMEMBERED)
+def _told(op: str, given: Given) -> bytes:
+    values = attributes_of(Node("", op, (), {name: value for name, _, value in given}))
+    attributes = [f"{name}=".encode() + _bytes(value) for name, value in sorted(values.items())]
+    return _framed([op.encode(), *attributes, b"|"])
+
+
 def _digest(parts: Iterable[bytes]) -> bytes:
-    state = hashlib.sha256()
-    for part in parts:
-        state.update(struct.pack(">I", len(part)))
-        state.update(part)
-    return state.digest()
+    return hashlib.sha256(_framed(parts)).digest()
+
+
+def _framed(parts: Iterable[bytes]) -> bytes:
+    return b"".join(struct.pack(">I", len(part)) + part for part in parts)
 
 
 def _bytes(value: AttributeValue) -> bytes:

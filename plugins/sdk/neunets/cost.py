@@ -9,7 +9,7 @@ from typing import Final
 
 from neunets.graph import Graph, Shape
 from neunets.machine import Precision
-from neunets.ops import OPERATORS, Parameter, attributes_of
+from neunets.ops import OPERATORS, Parameter, attributes_of, figures_of
 from neunets.shapes import infer_shapes
 
 __all__ = ["STEP_COST", "Cost", "cost", "parameters", "training_bytes"]
@@ -59,11 +59,8 @@ def parameters(graph: Graph) -> dict[str, Parameter]:
 def cost(graph: Graph, shapes: Mapping[str, Shape] | None = None) -> Cost:
     """`shapes`: as `infer_shapes` tells, where they are known. Raises: InvalidGraph."""
     shapes = infer_shapes(graph) if shapes is None else shapes
-    flops = trainable = 0
-    for node in graph.nodes:
-        operator, attributes, inputs = OPERATORS[node.op], attributes_of(node), [shapes[name] for name in node.inputs]
-        flops += operator.flops(attributes, inputs, shapes[node.name])
-        trainable += sum(each.size for each in operator.parameters(attributes, inputs).values() if each.trainable)
+    figures = [figures_of(node, [shapes[name] for name in node.inputs]) for node in graph.nodes]
+    flops, trainable = sum(each.flops for each in figures), sum(each.params for each in figures)
     return Cost(trainable, flops, FLOAT_BYTES * sum(math.prod(shape) for shape in shapes.values()))
 
 

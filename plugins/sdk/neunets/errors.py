@@ -54,6 +54,7 @@ class InvalidGraph(NeunetsError):
         super().__init__(f"{node or 'graph'}: {message} [{rule}]", node=node, rule=rule)
         self.node = node
         self.rule = rule
+        self.text = message  # without both
 
 
 class NotFound(NeunetsError):

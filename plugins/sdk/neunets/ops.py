@@ -9,6 +9,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from neunets.errors import InvalidGraph
@@ -17,21 +19,30 @@ from neunets.graph import AttributeValue, Node, Shape
 __all__ = [
     "LARGEST",
     "OPERATORS",
+    "REMEMBERED",
     "Attribute",
     "Attributes",
+    "Figures",
+    "Given",
     "Init",
     "Operator",
     "Parameter",
     "attributes_of",
+    "figures_of",
+    "given_by",
     "same_padding",
     "spatial",
     "window",
 ]
 
 Attributes: TypeAlias = Mapping[str, AttributeValue]
+# Attributes as a key, with their types: 1, 1.0 and True are equal, and three values.
+Given: TypeAlias = tuple[tuple[str, type, AttributeValue], ...]
 
 # More than that of anything is a slip, and would only run into the memory's end later.
 LARGEST: Final = 10**9
+# A search proposes the same few kinds of nodes again and again.
+REMEMBERED: Final = 1 << 14
 
 
 class Init(Enum):
@@ -97,25 +108,70 @@ class Operator:
     flops: Callable[[Attributes, Sequence[Shape], Shape], int]
 
 
-def attributes_of(node: Node) -> dict[str, AttributeValue]:
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Of a node and the shapes that it reads. `largest`: values of the largest of its output and its parameters."""
+
+    shape: Shape
+    largest: int
+    params: int  # trainable ones
+    flops: int  # as `Operator.flops`
+
+
+def given_by(node: Node) -> Given:
+    return tuple((name, type(value), value) for name, value in node.attributes.items())
+
+
+def attributes_of(node: Node) -> Attributes:
     """All attributes of a node, defaults filled in. Raises: InvalidGraph (UNKNOWN_OP, BAD_ATTRIBUTE)."""
-    operator = OPERATORS.get(node.op)
+    try:
+        return _attributes(node.op, given_by(node))
+    except InvalidGraph as error:
+        raise InvalidGraph(node.name, error.rule, error.text) from None
+
+
+def figures_of(node: Node, inputs: Sequence[Shape]) -> Figures:
+    """Raises: InvalidGraph (UNKNOWN_OP, BAD_ATTRIBUTE, BAD_SHAPE)."""
+    try:
+        return _figures(node.op, given_by(node), tuple(inputs))
+    except InvalidGraph as error:
+        raise InvalidGraph(node.name, error.rule, error.text) from None
+    except ValueError as error:
+        raise InvalidGraph(node.name, "BAD_SHAPE", str(error)) from error
+
+
+@lru_cache(REMEMBERED)
+def _attributes(op: str, given: Given) -> Attributes:
+    operator, values = OPERATORS.get(op), {name: value for name, _, value in given}
     if operator is None:
-        raise InvalidGraph(node.name, "UNKNOWN_OP", f"no operator {node.op!r}: there is {', '.join(OPERATORS)}")
-    unknown = sorted(set(node.attributes) - set(operator.attributes))
+        raise InvalidGraph("", "UNKNOWN_OP", f"no operator {op!r}: there is {', '.join(OPERATORS)}")
+    unknown = sorted(set(values) - set(operator.attributes))
     if unknown:
         known = ", ".join(operator.attributes) or "none"
-        raise InvalidGraph(node.name, "BAD_ATTRIBUTE", f"{node.op} has no attribute {unknown[0]!r}: it has {known}")
-    values: dict[str, AttributeValue] = {}
+        raise InvalidGraph("", "BAD_ATTRIBUTE", f"{op} has no attribute {unknown[0]!r}: it has {known}")
+    complete: dict[str, AttributeValue] = {}
     for name, rule in operator.attributes.items():
-        value = node.attributes.get(name, rule.default)
+        value = values.get(name, rule.default)
         if value is None:
-            raise InvalidGraph(node.name, "BAD_ATTRIBUTE", f"{node.op} needs the attribute {name!r}")
+            raise InvalidGraph("", "BAD_ATTRIBUTE", f"{op} needs the attribute {name!r}")
         fault = rule.fault(value)
         if fault:
-            raise InvalidGraph(node.name, "BAD_ATTRIBUTE", f"{name} = {fault}")
-        values[name] = float(value) if rule.kind is float and isinstance(value, int) else value
-    return values
+            raise InvalidGraph("", "BAD_ATTRIBUTE", f"{name} = {fault}")
+        complete[name] = float(value) if rule.kind is float and isinstance(value, int) else value
+    return MappingProxyType(complete)
+
+
+@lru_cache(REMEMBERED)
+def _figures(op: str, given: Given, inputs: tuple[Shape, ...]) -> Figures:
+    attributes, operator = _attributes(op, given), OPERATORS[op]
+    shape = operator.shape(attributes, inputs)
+    parameters = operator.parameters(attributes, inputs).values()
+    return Figures(
+        shape,
+        max(math.prod(shape), *(each.size for each in parameters), 0),
+        sum(each.size for each in parameters if each.trainable),
+        operator.flops(attributes, inputs, shape),
+    )
 
 
 def same_padding(size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Shape
-from neunets.ops import LARGEST, OPERATORS, attributes_of
+from neunets.ops import LARGEST, OPERATORS, attributes_of, figures_of
 
 __all__ = ["infer_shapes"]
 
@@ -16,7 +16,7 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
     """
     shapes: dict[str, Shape] = {graph.input.name: graph.input.value_shape()}
     for node in graph.nodes:
-        attributes = attributes_of(node)
+        attributes_of(node)
         fewest, most = OPERATORS[node.op].inputs
         if not fewest <= len(node.inputs) <= most:
             wanted = str(fewest) if fewest == most else f"{fewest} to {most}"
@@ -25,16 +25,8 @@ def infer_shapes(graph: Graph) -> dict[str, Shape]:
             if name not in shapes:
                 text = f"its input {name!r} is no earlier node: nodes stand in topological order, without cycles"
                 raise InvalidGraph(node.name, "UNKNOWN_INPUT", text)
-        inputs = [shapes[name] for name in node.inputs]
-        try:
-            shape = OPERATORS[node.op].shape(attributes, inputs)
-        except ValueError as error:
-            raise InvalidGraph(node.name, "BAD_SHAPE", str(error)) from error
-        sizes = [parameter.size for parameter in OPERATORS[node.op].parameters(attributes, inputs).values()]
-        largest = 1
-        for extent in shape:
-            largest *= extent
-        if max(largest, *sizes, 0) > LARGEST:
-            raise InvalidGraph(node.name, "TOO_LARGE", f"an array of {max(largest, *sizes, 0):,} values")
-        shapes[node.name] = shape
+        figures = figures_of(node, [shapes[name] for name in node.inputs])
+        if figures.largest > LARGEST:
+            raise InvalidGraph(node.name, "TOO_LARGE", f"an array of {figures.largest:,} values")
+        shapes[node.name] = figures.shape
     return shapes

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 
 from neunets.errors import InvalidGraph
 from neunets.graph import AttributeValue, DataType, Graph, Input, Node
 from neunets.graph.v1 import graph_pb2
+from neunets.ops import REMEMBERED, Given, given_by
 
 __all__ = [
     "attribute_from_proto",
@@ -19,6 +22,8 @@ __all__ = [
 
 TO_WIRE: Final = {DataType.UINT8: graph_pb2.DATA_TYPE_UINT8, DataType.FLOAT32: graph_pb2.DATA_TYPE_FLOAT32}
 FROM_WIRE: Final = {value: key for key, value in TO_WIRE.items()}
+# Larger nodes are not remembered: most networks of a search share theirs.
+LARGEST_BYTES: Final = 512
 
 
 def input_to_proto(given: Input) -> graph_pb2.Input:
@@ -38,24 +43,39 @@ def input_from_proto(message: graph_pb2.Input) -> Input:
 def graph_to_proto(graph: Graph) -> graph_pb2.Graph:
     message = graph_pb2.Graph(input=input_to_proto(graph.input), output=graph.output)
     for node in graph.nodes:
-        added = message.nodes.add(name=node.name, op=node.op, inputs=node.inputs)
-        for name, value in node.attributes.items():
-            added.attributes[name].CopyFrom(attribute_to_proto(value))
+        message.nodes.add().MergeFromString(_written(node.name, node.op, node.inputs, given_by(node)))
     return message
+
+
+@lru_cache(REMEMBERED)
+def _written(name: str, op: str, inputs: tuple[str, ...], given: Given) -> bytes:
+    message = graph_pb2.Node(name=name, op=op, inputs=inputs)
+    for attribute, _, value in given:
+        message.attributes[attribute].CopyFrom(attribute_to_proto(value))
+    return message.SerializeToString()
 
 
 def graph_from_proto(message: graph_pb2.Graph) -> Graph:
     """Only the form is checked, not the rules. Raises: InvalidGraph."""
-    nodes = tuple(
-        Node(
-            node.name,
-            node.op,
-            tuple(node.inputs),
-            {name: attribute_from_proto(node.name, name, value) for name, value in sorted(node.attributes.items())},
-        )
-        for node in message.nodes
-    )
-    return Graph(input_from_proto(message.input), nodes, message.output)
+    return Graph(input_from_proto(message.input), tuple(map(_node, message.nodes)), message.output)
+
+
+def _node(message: graph_pb2.Node) -> Node:
+    if message.ByteSize() > LARGEST_BYTES:
+        return _read(message)
+    return _remembered(message.SerializeToString(deterministic=True))
+
+
+@lru_cache(REMEMBERED)
+def _remembered(message: bytes) -> Node:
+    return _read(graph_pb2.Node.FromString(message))
+
+
+def _read(message: graph_pb2.Node) -> Node:
+    attributes = {
+        name: attribute_from_proto(message.name, name, value) for name, value in sorted(message.attributes.items())
+    }
+    return Node(message.name, message.op, tuple(message.inputs), MappingProxyType(attributes))
 
 
 def attribute_to_proto(value: AttributeValue) -> graph_pb2.Attribute:
