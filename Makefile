@@ -2,10 +2,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml
+PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml plugins/ncevolve/pyproject.toml
 # Of Debian's package dataset-fashion-mnist.
 FASHION := /usr/share/datasets/fashion-mnist
-EXAMPLES := $(if $(shell command -v go),go-hillclimb) $(if $(shell command -v npm),ts-random)
+EXAMPLES := $(if $(shell command -v go),go-hillclimb go-evolve) $(if $(shell command -v npm),ts-random)
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 
 .PHONY: setup demo test check clients examples proto bench clean
@@ -16,7 +16,7 @@ $(STAMP): $(PROJECTS)
 	python3 -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet -e plugins/sdk -e plugins/random -e ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet -e plugins/sdk -e plugins/random -e plugins/ncevolve -e ".[all]" --group dev
 	touch $@
 
 demo: $(STAMP)

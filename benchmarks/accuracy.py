@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,10 +65,10 @@ def tuned(given: Input, classes: int) -> Graph:
     return Graph(given, tuple(nodes), "logits")
 
 
-def synthesis(data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:
+def synthesis(data: str, budget: str, seed: int, home: Path, *options: str) -> dict[str, Any]:
     """What the command said, and its wall time from outside."""
     command = [sys.executable, "-m", "neunets_client", "synthesize", data, "--budget", budget, "--seed", str(seed)]
-    command += ["--home", str(home), "--out", str(home / f"out{seed}"), "--json"]
+    command += ["--home", str(home), "--out", str(home / f"out{seed}"), "--json", *options]
     begin = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     wall_s = time.monotonic() - begin
@@ -76,11 +77,11 @@ def synthesis(data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:
     return outcome | {"wall_s": round(wall_s, 3)}
 
 
-def fixed(data: str, budget_s: float, seed: int, home: Path) -> dict[str, float]:
-    """The fixed network, trained for the whole budget on every core."""
+def fixed(design: Callable[[Input, int], Graph], data: str, budget_s: float, seed: int, home: Path) -> dict[str, float]:
+    """A fixed network, of an input and a number of classes, trained for the whole budget on every core."""
     with Connection(None, home) as connection:
         dataset = Client(connection).register(data, seed)
-    graph = tuned(input_from_proto(dataset.input), len(dataset.classes))
+    graph = design(input_from_proto(dataset.input), len(dataset.classes))
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     arrays = load_data(home / "datasets" / dataset.sha256, "cpu")
     long: dict[str, Any] = LONG if budget_s >= LONG_S else {}
@@ -101,7 +102,7 @@ def compared(data: str, budget: str, seeds: list[int], home: Path, known: list[d
     budget_s, rows = seconds(budget), [row for row in known if row["seed"] not in seeds]
     for seed in seeds:
         found = synthesis(data, budget, seed, home)
-        rows.append({"seed": seed, "synthesis": found, "fixed": fixed(data, budget_s, seed, home)})
+        rows.append({"seed": seed, "synthesis": found, "fixed": fixed(tuned, data, budget_s, seed, home)})
         print(
             f"{budget}, seed {seed}: synthesis {found['test']:.4f} in {found['wall_s']:.1f} s, "
             f"{found['peak_bytes'] / 2**30:.2f} GiB; fixed {rows[-1]['fixed']['test']:.4f}",

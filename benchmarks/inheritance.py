@@ -3,7 +3,7 @@
 Each seed: a parent is trained for some epochs, and a child comes from it by random morphisms. Then the child is trained
 with inherited and with fresh weights, each time for a whole schedule of 1/2, 1, 2, 3, ... epochs, and the first one
 counts whose end passes the parent's validation accuracy by half a point: in the middle of a schedule an accuracy is
-noise. Fresh weights have the learning rate that is best for them, 0.3, inherited ones a third of it. The ratio of the
+noise. Fresh weights have the learning rate that is best for them, 0.3, inherited ones a tenth. The ratio of the
 epochs is printed.
 """
 
@@ -46,7 +46,7 @@ EPOCHS: Final = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 GAIN: Final = 0.005
 FLOPS: Final = 3_000_000
 STEPS: Final = 2  # morphisms of a child
-RATE, INHERITED_RATE = 0.3, 0.1
+RATE, INHERITED_RATE = 0.3, 0.03
 GOAL: Final = 1 / 3
 
 

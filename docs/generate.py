@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+import kinds
 import reference
+from kinds import values
 
 from neunets.conform import table
-from neunets.ops import OPERATORS, Attribute
+from neunets.ops import OPERATORS
 from neunets_engine.lifecycle import mermaid
 
 DOCS: Final = Path(__file__).resolve().parent
@@ -39,15 +41,9 @@ def operators() -> str:
     for operator in OPERATORS.values():
         fewest, most = operator.inputs
         inputs = str(fewest) if fewest == most else f"{fewest} to {most}"
-        attributes = "; ".join(_attribute(name, rule) for name, rule in operator.attributes.items()) or "none"
+        attributes = "; ".join(f"`{name}` ({values(rule)})" for name, rule in operator.attributes.items()) or "none"
         lines.append(f"| `{operator.name}` | {inputs} | {attributes} | {operator.summary} |")
     return "\n".join(lines) + "\n"
-
-
-def _attribute(name: str, rule: Attribute) -> str:
-    values = "/".join(rule.choices) or ("" if rule.kind is bool else f", {rule.low:g}…{rule.high:g}")
-    kind = values if rule.choices else f"{rule.kind.__name__}{values}"
-    return f"`{name}` ({kind}{'' if rule.default is None else f'; usually {rule.default}'})"
 
 
 def laws() -> str:
@@ -65,6 +61,7 @@ def laws() -> str:
 PAGES: Final[Mapping[str, str]] = {
     "lifecycle.md": lifecycle(),
     "operators.md": operators(),
+    "morphisms.md": kinds.page(),
     "laws.md": laws(),
     **reference.pages(),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -97,7 +98,8 @@ class _File:
     def _comment(self, path: tuple[int, ...]) -> str:
         detached, leading = self._comments.get(path, ((), ""))
         text = leading or (detached[0] if detached else "")
-        return "\n".join(line.strip() for line in text.strip().splitlines())
+        lines = "\n".join(line.strip() for line in text.strip().splitlines())
+        return re.sub(r"\bdocs/([\w-]+\.md)", r"[\1](\1)", lines)  # pages beside this one
 
 
 def _joined(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 
 from fakes import network
 from neunets.graph import Graph, Node
+from neunets.morphisms import Widen
+from neunets.shapes import infer_shapes
 from neunets.synthesizer import (
     Assessment,
     Budget,
@@ -149,6 +151,32 @@ class Speechless(Run):
         raise ValueError("no idea")
 
 
+class Descending(Run):
+    """A first network, then one child after the other of the newest that has ended, each wider by two units."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.units: dict[str, int] = {}
+        self.heir = ""
+
+    def propose(self, want: int, budget: Budget) -> Proposals | Wait:
+        if not self.proposed:
+            return Proposals((self.good(0),))
+        if self.ended < self.proposed:
+            return Wait("a child comes after its parent")
+        lineage = (Widen("hidden", self.units[self.heir] + 2, shares=0.5),)
+        return Proposals((Candidate(None, QUICK, parents=(self.heir,), lineage=lineage),))
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        super().ingest(events)
+        for event in events:
+            if isinstance(event, Proposed):
+                graphs = {name: candidate.graph for name, candidate in event.candidates}
+                self.units |= {name: infer_shapes(graph)["hidden"][0] for name, graph in graphs.items() if graph}
+            if isinstance(event, TrialEnded):
+                self.heir = event.candidate
+
+
 class Waiting(Run):
     """Leaves the race to others."""
 
@@ -168,6 +196,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "dying": Dying,
     "reckless": Reckless,
     "speechless": Speechless,
+    "descending": Descending,
     "waiting": Waiting,
 }
 SETTINGS: Final = {

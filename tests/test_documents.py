@@ -6,6 +6,8 @@ import ast
 import re
 from pathlib import Path
 
+from neunets.morphisms import MORPHISMS, RULES
+
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
 
@@ -24,6 +26,15 @@ def test_the_readme_is_short_and_its_paths_exist() -> None:
     assert len(README.splitlines()) <= 150
     for link in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (ROOT / link).exists(), link
+
+
+def test_every_morphism_and_every_rule_that_refuses_one_is_told() -> None:
+    page = (ROOT / "docs/morphisms.md").read_text()
+    assert re.findall(r"^## (\w+)$", page, re.MULTILINE) == [*MORPHISMS]
+    assert {*re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)} == {*RULES}
+    for made in MORPHISMS.values():
+        section = page.partition(f"## {made.kind}\n")[2].partition("\n## ")[0]
+        assert re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE) == [*made.arguments]
 
 
 def test_the_example_plugin_is_short() -> None:

@@ -29,8 +29,8 @@ def shell(command: str, folder: Path) -> str:
 
 
 def test_the_guide_has_these_files_and_commands() -> None:
-    assert FILES.keys() == {"search.py", "plugin.toml", "listed.toml", "main.go"}
-    assert len(COMMANDS) == 3
+    assert FILES.keys() == {"search.py", "plugin.toml", "listed.toml", "main.go", "evolve.go"}
+    assert len(COMMANDS) == 4
 
 
 def test_the_python_plugin_conforms_and_searches(tmp_path: Path) -> None:
@@ -48,11 +48,12 @@ def test_the_listed_address_is_a_manifest(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
-def test_the_go_plugin_builds_and_conforms(tmp_path: Path) -> None:
-    (tmp_path / "main.go").write_text(FILES["main.go"])
+@pytest.mark.parametrize(("file", "command"), [("main.go", 2), ("evolve.go", 3)])
+def test_the_go_plugins_build_and_conform(file: str, command: int, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(FILES[file])
     client = ROOT / "clients/go"
     needed = re.findall(r"^\t[\w./-]+ v[\w.+-]+.*$", (client / "go.mod").read_text(), re.MULTILINE)
     module = ["module example.org/search", "go 1.24.0", "require neunets.dev/go v0.0.0", "require (", *needed, ")"]
     (tmp_path / "go.mod").write_text("\n".join([*module, f"replace neunets.dev/go => {client}"]) + "\n")
     shutil.copy(client / "go.sum", tmp_path / "go.sum")
-    assert "conformant: core" in shell(COMMANDS[2], tmp_path)
+    assert "conformant: core" in shell(COMMANDS[command], tmp_path)

@@ -22,15 +22,18 @@ const (
 
 // Deadlines of calls that differ from the usual one; 0: none, since a heartbeat shows that the engine is there.
 var deadlines = map[string]time.Duration{
-	servicev1.Runs_Create_FullMethodName:             10 * time.Second,
-	servicev1.Runs_Watch_FullMethodName:              0,
-	servicev1.Models_WatchMetrics_FullMethodName:     0,
-	servicev1.Models_Export_FullMethodName:           patientDeadline,
-	servicev1.Models_Download_FullMethodName:         patientDeadline,
-	servicev1.Datasets_Register_FullMethodName:       patientDeadline,
-	servicev1.Synthesizers_Check_FullMethodName:      patientDeadline,
-	synthesizerv1.PluginHost_Register_FullMethodName: 5 * time.Second,
-	synthesizerv1.PluginHost_Renew_FullMethodName:    5 * time.Second,
+	servicev1.Runs_Create_FullMethodName:                  10 * time.Second,
+	servicev1.Runs_Watch_FullMethodName:                   0,
+	servicev1.Models_WatchMetrics_FullMethodName:          0,
+	servicev1.Models_Export_FullMethodName:                patientDeadline,
+	servicev1.Models_Download_FullMethodName:              patientDeadline,
+	servicev1.Datasets_Register_FullMethodName:            patientDeadline,
+	servicev1.Synthesizers_Check_FullMethodName:           patientDeadline,
+	synthesizerv1.PluginHost_Register_FullMethodName:      5 * time.Second,
+	synthesizerv1.PluginHost_Renew_FullMethodName:         5 * time.Second,
+	synthesizerv1.PluginHost_EstimateCost_FullMethodName:  10 * time.Second,
+	synthesizerv1.PluginHost_ValidateGraph_FullMethodName: 10 * time.Second,
+	synthesizerv1.PluginHost_ApplyMorphs_FullMethodName:   10 * time.Second,
 }
 
 // policy is the contract's table of retries.

@@ -12,12 +12,11 @@ from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
 from neunets.hyperparameters import HYPERPARAMETERS, TOTALS
-from neunets.lineage import derived
+from neunets.lineage import Parent, network_of
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
-from neunets.wire import graph_from_proto
 
 __all__ = ["Admitted", "Family", "Rules", "admit"]
 
@@ -67,12 +66,9 @@ def admit(
     recipe = _recipe_errors(candidate.recipe, rules)
     if recipe:
         return recipe
-    parents = [family(name) for name in candidate.parents]
-    for number, name in enumerate(candidate.parents):
-        if parents[number] is None:
-            return [_refusal("BAD_PARENT", f"parents[{number}]", f"the run has admitted no candidate {name[:64]!r}")]
+    trials = {name: trial for name in candidate.parents if (trial := family(name)) is not None}
     try:
-        graph = _network(candidate, parents[0] if parents else None)
+        graph = network_of(candidate, {name: _parent(trial) for name, trial in trials.items()})
         if isinstance(graph, synthesizer_pb2.Diagnostic):
             return [graph]
         price = cost(graph, validate(graph, classes=rules.classes, input=rules.input))
@@ -89,32 +85,12 @@ def admit(
     digest = canonical_hash(graph)
     if digest in known:
         return [_refusal("DUPLICATE", "graph", f"the same network as candidate {known[digest]}")]
-    return Admitted(graph, price, digest, parents[0].trial if parents and parents[0] is not None else "")
+    return Admitted(graph, price, digest, trials[candidate.parents[0]].trial if trials else "")
 
 
-def _network(
-    candidate: synthesizer_pb2.Candidate, parent: store_pb2.TrialRecord | None
-) -> Graph | synthesizer_pb2.Diagnostic:
-    """The candidate's graph; where it has a lineage, what that makes of its parent, or why there is none.
-
-    Raises: InvalidGraph for a graph that cannot be read.
-    """
-    given = graph_from_proto(candidate.graph) if candidate.HasField("graph") else None
-    if given is not None and not candidate.lineage:
-        return given
-    if parent is None:
-        return _refusal("BAD_PARENT", "parents", "a lineage begins at parents[0]: name the candidate that it came from")
-    if "weights" not in parent.result.artifacts:
-        has_ended = parent.state == service_pb2.TRIAL_STATE_ENDED
-        why = "its trial has failed" if has_ended else "its trial has not ended: propose its children afterwards"
-        return _refusal("BAD_PARENT", "parents[0]", f"{parent.candidate} has no weights to inherit: {why}")
-    child = derived(graph_from_proto(parent.graph), candidate.lineage)
-    if isinstance(child, synthesizer_pb2.Diagnostic):
-        return child
-    if given is not None and canonical_hash(given) != canonical_hash(child):
-        text = f"it is not the network that the lineage makes of {parent.candidate}: leave one of both out"
-        return _refusal("LINEAGE_DIFFERS", "graph", text)
-    return child
+def _parent(trial: store_pb2.TrialRecord) -> Parent:
+    has_ended = trial.state == service_pb2.TRIAL_STATE_ENDED
+    return Parent(trial.candidate, trial.graph, has_ended, "weights" in trial.result.artifacts)
 
 
 def _recipe_errors(recipe: synthesizer_pb2.Recipe, rules: Rules) -> list[synthesizer_pb2.Diagnostic]:

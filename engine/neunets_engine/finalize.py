@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ from safetensors.numpy import load
 from neunets.cost import cost
 from neunets.errors import NeunetsError
 from neunets.graph import Graph
+from neunets.phrases import phrases
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.export import (
+    Ancestor,
     Curve,
     Measures,
     ModelCard,
@@ -52,6 +55,7 @@ class _Trained:
     dataset: service_pb2.Dataset
     wall_s: float
     curves: tuple[Curve, ...]  # of the final trainings, and of the search's best one
+    lineage: tuple[Ancestor, ...]
 
 
 async def export_final(run_id: str, trial: str, wall_s: float, store: Store, artifacts: Artifacts) -> None:
@@ -68,7 +72,8 @@ async def export_final(run_id: str, trial: str, wall_s: float, store: Store, art
     else:  # a user has picked it
         titles = {record.final_of or trial: "trained"}
     curves = tuple(_curve(title, store.metrics(run_id, name)) for name, title in titles.items())
-    trained = _Trained(kept.run, record, store.dataset(kept.run.spec.dataset), wall_s, curves)
+    dataset, lineage = store.dataset(kept.run.spec.dataset), _lineage(store, record)
+    trained = _Trained(kept.run, record, dataset, wall_s, curves, lineage)
     files, figures = await asyncio.to_thread(_export, trained, artifacts)
     await store.keep_model(run_id, trial, files, figures)
 
@@ -133,6 +138,17 @@ def _pictures(graph: Graph, curves: Sequence[Curve]) -> dict[str, bytes]:
     return {name: data for name, data in drawn.items() if data is not None}
 
 
+def _lineage(store: Store, trial: store_pb2.TrialRecord) -> tuple[Ancestor, ...]:
+    """From the first of its line to the trial of the search whose network is exported."""
+    elder, found = trial.final_of or trial.trial, list[Ancestor]()
+    while elder:
+        record = store.trial(trial.run, elder)
+        axes, accuracy = len(record.graph.input.shape) - 1, record.result.metrics.get("valid_accuracy", math.nan)
+        found.append(Ancestor(record.trial, phrases(record.lineage, axes), record.params, accuracy))
+        elder = record.parent
+    return tuple(reversed(found))
+
+
 def _curve(title: str, measured: Sequence[synthesizer_pb2.Measured]) -> Curve:
     def series(name: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         return np.array([report.metrics.get(name, float("nan")) for report in measured], np.float64)
@@ -174,6 +190,7 @@ def _card(
         latency_ms=figures["latency_ms"],
         max_abs_difference=figures["max_abs_difference"],
         recipe=json_format.MessageToJson(trial.recipe, indent=None),
+        lineage=trained.lineage,
         seed=run.spec.seed,
         wall_s=trained.wall_s,
         versions={"python": platform.python_version()} | {name: version(name) for name in PACKAGES},

@@ -8,6 +8,8 @@ import sys
 import pytest
 
 from neunets.errors import NotReady
+from neunets.lineage import lineage_to_proto
+from neunets.morphisms import Widen, WidenKernel
 from neunets.service.v1 import service_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client import trials_frame
@@ -42,12 +44,22 @@ def test_a_trial_is_a_row_under_its_name() -> None:
     assert (frame.index.name, list(frame.index)) == ("trial", ["t000001", "t000002"])
     assert list(frame.columns) == [
         "state", "final", "valid_accuracy", "valid_loss", "params", "flops", "device_s", "peak_bytes", "recipe_epochs",
-        "recipe_schedule", "recipe_momentum", "recipe_batch_size", "recipe_mirror", "recipe_device_s", "rationale",
+        "recipe_schedule", "recipe_momentum", "recipe_batch_size", "recipe_mirror", "recipe_device_s", "parent",
+        "lineage", "rationale",
     ]  # fmt: skip
     first = frame.loc["t000001"]
     assert (first["state"], first["valid_accuracy"], first["params"]) == ("SUCCEEDED", 0.75, 1000)
     assert (first["device_s"], first["peak_bytes"], first["rationale"]) == (1.5, 1 << 20, "a draw")
     assert (first["recipe_schedule"], first["recipe_momentum"], first["recipe_mirror"]) == ("ONE_CYCLE", 0.0, False)
+
+
+def test_a_trial_names_its_parent_and_what_was_changed() -> None:
+    lineage = lineage_to_proto([Widen("conv", 8), WidenKernel("conv", 5)])
+    child = pb.Model(trial="t000003", parent="t000001", lineage=lineage)
+    child.graph.input.shape.extend((8, 8, 1))
+    frame = trials_frame([ENDED, child])
+    assert list(frame["parent"].fillna("")) == ["", "t000001"]
+    assert list(frame["lineage"].fillna("")) == ["", "widen conv to 8; widen kernel of conv to 5x5"]
 
 
 def test_what_a_trial_does_not_have_is_not_a_number() -> None:

@@ -12,8 +12,8 @@ from neunets.errors import InvalidRequest
 from neunets_client import Synthesis, synthesize
 
 PUBLIC = {
-    "AsyncClient", "Client", "Connection", "DamagedFile", "Predictions", "Synthesis", "connect", "connect_async",
-    "default_home", "predict_all", "synthesize", "trials_frame",
+    "AsyncClient", "Client", "Connection", "DamagedFile", "Predictions", "Relative", "Synthesis", "connect",
+    "connect_async", "default_home", "predict_all", "synthesize", "trials_frame",
 }  # fmt: skip
 
 

@@ -16,8 +16,10 @@ from grpc_reflection.v1alpha import reflection
 
 from conform.flaws import FLAWS, ODDITIES, Flaw
 from conform.ladder import Ladder
+from conform.widening import Widening
 from neunets.process import die_with_parent
 from neunets.status import StatusInterceptor
+from neunets.synthesizer import Synthesizer
 from neunets.synthesizer.serve import SERVICE
 from neunets.synthesizer.servicer import SynthesizerServicer
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -30,8 +32,8 @@ THREADS = 16
 class Facade(synthesizer_pb2_grpc.SynthesizerServicer):
     """Before the servicer that keeps all laws; `memory` and `lock` are for flaws that remember something."""
 
-    def __init__(self, servicer: SynthesizerServicer, flaw: Flaw) -> None:
-        self.servicer, self.flaw = servicer, flaw
+    def __init__(self, synthesizer: Synthesizer, flaw: Flaw) -> None:
+        self.synthesizer, self.servicer, self.flaw = synthesizer, SynthesizerServicer(synthesizer), flaw
         self.memory: dict[Any, Any] = {}
         self.lock = Lock()
 
@@ -76,7 +78,8 @@ def main() -> int:
     die_with_parent()
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    facade = Facade(SynthesizerServicer(Ladder(flaw.alter, flaw.skip, flaw.answers)), flaw)
+    climbs = Ladder(flaw.alter, flaw.skip, flaw.answers)
+    facade = Facade(Widening(flaw.alter, flaw.parent) if flaw.evolves else climbs, flaw)
     options = [("grpc.max_receive_message_length", flaw.largest_message)]
     server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()], options=options)
     synthesizer_pb2_grpc.add_SynthesizerServicer_to_server(facade, server)
@@ -111,7 +114,7 @@ def _keep_registered(facade: Facade, endpoint: str, stop: Event) -> None:
 
 
 def _description(facade: Facade) -> pb.DescribeResponse:
-    return facade.described(description_to_proto(Ladder().describe()))
+    return facade.described(description_to_proto(facade.synthesizer.describe()))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from conform.ladder import LadderRun, rung
+from conform.widening import WideningRun, best
 from neunets.graph import Node
+from neunets.morphisms import Widen
 from neunets.synthesizer import Candidate, Problem, Recipe
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
@@ -69,6 +71,10 @@ def undeclared_op(description: pb.DescribeResponse) -> None:
 
 def declares_snapshot(description: pb.DescribeResponse) -> None:
     description.capabilities.append(pb.CAPABILITY_SNAPSHOT)
+
+
+def undeclared_inheritance(description: pb.DescribeResponse) -> None:
+    description.capabilities.remove(pb.CAPABILITY_WEIGHT_INHERITANCE)
 
 
 def registers_another(request: pb.RegisterRequest) -> None:
@@ -281,6 +287,26 @@ def proposes_twice(k: int, candidate: Candidate, problem: Problem) -> Candidate:
 
 def unknown_parent(k: int, candidate: Candidate, problem: Problem) -> Candidate:
     return replace(candidate, parents=("c999999",)) if k == 90 else candidate
+
+
+def heirs_of_failures(run: WideningRun) -> str | None:
+    return run.failed[-1] if run.failed and len(run.candidates) > 50 else best(run)
+
+
+def heirs_of_the_living(run: WideningRun) -> str | None:
+    """Those that train still."""
+    ended = {*run.fitness, *run.failed}
+    training = [name for name in run.candidates if name not in ended]
+    return training[-1] if training and len(run.candidates) > 50 else best(run)
+
+
+def missing_node(k: int, candidate: Candidate, problem: Problem) -> Candidate:
+    return replace(candidate, graph=None, lineage=(Widen("teleport", k + 1),)) if k == 90 else candidate
+
+
+def told_twice(k: int, candidate: Candidate, problem: Problem) -> Candidate:
+    """And not the same."""
+    return replace(candidate, graph=rung(problem, k + 2).graph) if k == 90 else candidate
 
 
 def many_labels(k: int, candidate: Candidate, problem: Problem) -> Candidate:

@@ -11,6 +11,7 @@ import conform.faults as fault
 import conform.late_faults as late
 import conform.oddities as odd
 from conform.ladder import LadderRun
+from conform.widening import WideningRun, best
 from neunets.synthesizer import Candidate, Exhausted, Problem, Wait
 from neunets.synthesizer.serve import SERVICE
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -24,7 +25,7 @@ NO_CALLS: Final[Mapping[str, Call]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """`found_by`: the checks that fail, and no other does."""
+    """`found_by`: the checks that fail, and no other does. `evolves`: the plugin is Widening, not Ladder."""
 
     found_by: tuple[str, ...] = ()
     calls: Mapping[str, Call] = field(default_factory=lambda: NO_CALLS)
@@ -33,6 +34,8 @@ class Flaw:
     alter: Callable[[int, Candidate, Problem], Candidate] = lambda k, candidate, problem: candidate
     answers: Callable[[LadderRun], Wait | Exhausted | None] = lambda run: None
     skip: Callable[[LadderRun], int] = lambda run: 0
+    evolves: bool = False
+    parent: Callable[[WideningRun], str | None] = best
     healthy_names: tuple[str, ...] = ("", SERVICE)
     has_reflection: bool = True
     renews: bool = True
@@ -51,6 +54,8 @@ ODDITIES: Final[Mapping[str, Flaw]] = {
     "exhausts": Flaw(answers=odd.exhausts),
     "surprises": Flaw(describes=odd.is_not_deterministic, alter=odd.surprises),
     "one-run": Flaw(describes=odd.opens_one_run, calls={"Open": odd.opens_one, "Close": odd.closes_one}),
+    "evolves": Flaw(evolves=True),
+    "never-inherits": Flaw(describes=odd.declares_inheritance),
     "keeps-checkpoints": Flaw(
         describes=fault.declares_snapshot,
         calls={"Open": odd.reads_checkpoints, "Ingest": odd.hands_out_events, "Snapshot": odd.snapshots},
@@ -97,6 +102,11 @@ FLAWS: Final[Mapping[str, Flaw]] = {
     "proposes-twice": Flaw(("core/candidates-distinct",), alter=fault.proposes_twice),
     "unknown-parent": Flaw(("core/candidates-ancestry",), alter=fault.unknown_parent),
     "many-labels": Flaw(("core/candidates-labels",), alter=fault.many_labels),
+    "undeclared-lineage": Flaw(("core/lineage-declared",), evolves=True, describes=fault.undeclared_inheritance),
+    "heirs-of-failures": Flaw(("core/lineage-parent",), evolves=True, parent=fault.heirs_of_failures),
+    "heirs-of-the-living": Flaw(("core/lineage-parent",), evolves=True, parent=fault.heirs_of_the_living),
+    "missing-node": Flaw(("core/lineage-applies",), evolves=True, alter=fault.missing_node),
+    "told-twice": Flaw(("core/lineage-agrees",), evolves=True, alter=fault.told_twice),
     "counts-repeats": _of("core/ingest-repeat", Ingest=late.counts_repeats),
     "refuses-overlap": _of("core/ingest-overlap", Ingest=late.refuses_overlap),
     "leaps-gaps": _of("core/ingest-gap", Ingest=late.leaps_gaps),

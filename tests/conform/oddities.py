@@ -38,6 +38,11 @@ def is_not_deterministic(description: pb.DescribeResponse) -> None:
     description.ClearField("capabilities")
 
 
+def declares_inheritance(description: pb.DescribeResponse) -> None:
+    """What it may do it need not."""
+    description.capabilities.append(pb.CAPABILITY_WEIGHT_INHERITANCE)
+
+
 def surprises(k: int, candidate: Candidate, problem: Problem) -> Candidate:
     """Never twice: each rung stands for two networks."""
     return rung(problem, 2 * k + random.randrange(2) + 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conform.flaws import FLAWS, ODDITIES
-from neunets.conform import CHECKS, Level, Report, Request, conform
+from neunets.conform import CHECKS, Level, Outcome, Report, Request, conform
 
 TESTS = Path(__file__).resolve().parents[1]
 LONG = ("recovery/long-replay", "recovery/memory")
@@ -19,6 +19,7 @@ WITHOUT_CALLS = {"nameless-health", "no-reflection", "never-renews"}
 # They wait, or their neighbours in the table stand for them in the short suite.
 SLOW = {
     "thinks",
+    "never-inherits",
     "describes-slowly",
     "never-renews",
     "bad-name",
@@ -35,11 +36,13 @@ SLOW = {
     "no-first-verdict",
     "refuses-overlap",
     "unknown-parent",
+    "heirs-of-the-living",
     "many-labels",
     "fails-on-retry",
     "fails-on-rejection",
 }
 CORE = [name for name, flaw in FLAWS.items() if any("core" in id_ for id_ in flaw.found_by)]
+LINEAGES = tuple(check.id for check in CHECKS if check.id.startswith("core/lineage"))
 OTHERS = [name for name, flaw in FLAWS.items() if any("recovery" in id_ for id_ in flaw.found_by)]
 
 
@@ -84,6 +87,27 @@ def test_what_the_contract_allows_recovers(oddity: str) -> None:
     assert report.is_conformant, [verdict.reason for verdict in report.failed]
     skipped = {"recovery/checkpoint", "recovery/bad-checkpoint"} if oddity != "keeps-checkpoints" else set()
     assert {verdict.check.id for verdict in report.skipped} == skipped
+
+
+def test_lineages_are_looked_at_where_there_are_some() -> None:
+    outcomes = {verdict.check.id: verdict.outcome for verdict in checked("evolves", LINEAGES).verdicts}
+    assert outcomes == dict.fromkeys(LINEAGES, Outcome.PASSED)
+
+
+def test_a_plugin_that_may_inherit_and_never_does_is_conformant() -> None:
+    report = checked("never-inherits", LINEAGES)
+    assert report.is_conformant
+    assert {verdict.reason for verdict in report.skipped} == {"no candidate has a lineage"}
+    assert {verdict.check.id for verdict in report.verdicts} - {verdict.check.id for verdict in report.skipped} == {
+        "core/lineage-declared"
+    }
+
+
+@pytest.mark.slow
+def test_a_plugin_that_evolves_endures() -> None:
+    report = checked("evolves", LONG)
+    assert report.is_conformant, [verdict.reason for verdict in report.failed]
+    assert not report.skipped
 
 
 def test_every_check_has_a_flaw_that_it_finds() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.graph import DataType, Input
-from neunets_engine.export import ModelCard, measure
+from neunets_engine.export import Ancestor, ModelCard, measure
 from neunets_engine.export.card import NOT_MEASURED
 
 CARD = ModelCard(
@@ -40,6 +40,10 @@ CARD = ModelCard(
     latency_ms=0.125,
     max_abs_difference=2.5e-6,
     recipe='{"epochs": 3.5}',
+    lineage=(
+        Ancestor("t000001", (), 9000, 0.9),
+        Ancestor("t000004", ("deepen conv 3x3 behind conv1", "widen conv1 to 24"), 12345, 0.9175),
+    ),
     seed=17,
     wall_s=3661.0,
     versions={"onnx": "1.99", "torch": "2.98"},
@@ -192,6 +196,26 @@ def test_of_many_classes_the_worst_and_the_most_confused_pairs_are_shown() -> No
 
 def test_many_classes_without_a_confusion_are_not_a_table() -> None:
     assert "No row is confused." in predictions_of(21, {}).to_markdown()
+
+
+def test_how_it_was_found_is_told_step_by_step() -> None:
+    assert tables(CARD.to_markdown())["How it was found"] == [
+        ["trial", "change", "parameters", "validation accuracy", "gain"],
+        ["t000001", "first of its line", "9,000", "90.00%", ""],
+        ["t000004", "deepen conv 3x3 behind conv1; widen conv1 to 24", "12,345", "91.75%", "+1.75 points"],
+    ]
+    steps = json.loads(CARD.to_json())["lineage"]
+    assert steps[0] == {"trial": "t000001", "changes": [], "params": 9000, "valid_accuracy": 0.9}
+    assert steps[1]["changes"] == ["deepen conv 3x3 behind conv1", "widen conv1 to 24"]
+
+
+def test_a_step_without_an_accuracy_has_no_gain() -> None:
+    lineage = (replace(CARD.lineage[0], valid_accuracy=math.nan), replace(CARD.lineage[1], changes=()))
+    card = replace(CARD, lineage=lineage)
+    found = tables(card.to_markdown())["How it was found"]
+    assert found[1][3:] == [NOT_MEASURED, ""]
+    assert found[2][1:] == ["another network, with weights of its own", "12,345", "91.75%", ""]
+    assert json.loads(card.to_json())["lineage"][0]["valid_accuracy"] is None
 
 
 def test_a_picture_that_was_not_drawn_is_not_linked() -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from safetensors.numpy import save
 
 from fakes import IMAGE, network
+from neunets.lineage import lineage_to_proto
+from neunets.morphisms import Widen
 from neunets.reference import initialise, run
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -88,6 +90,25 @@ async def test_the_test_sets_predictions_are_measured(store: Store, artifacts: A
     card = json.loads(files["card.json"], parse_constant=pytest.fail)
     assert card["measures"]["confusion"] == [[1, 0, 0], [1, 1, 0], [1, 0, 0]]
     assert card["test_macro_f1"] == figures["test_macro_f1"]
+
+
+async def test_the_card_tells_how_the_network_was_found(store: Store, artifacts: Artifacts) -> None:
+    await finished(store, artifacts, None)
+    child = store.trial("r1", "t1")
+    child.trial, child.candidate, child.parent = "t2", "c2", "t1"
+    child.lineage.extend(lineage_to_proto([Widen("hidden", 12)]))
+    child.result.metrics["valid_accuracy"] = 0.75
+    final = store.trial("r1", "t1")
+    final.trial, final.candidate, final.final_of = "t3", "c2", "t2"
+    proposed = synthesizer_pb2.Proposed(candidates=[synthesizer_pb2.ProposedCandidate(id="c2")])
+    await store.record_proposals("r1", proposed, [(child, "another hash"), (final, "a third")], [])
+    await export_final("r1", "t3", 60.0, store, artifacts)
+    refs = {artifact.file: artifact.ref for artifact in store.trial("r1", "t3").artifacts}
+    assert json.loads(artifacts.get(refs["card.json"].sha256))["lineage"] == [
+        {"trial": "t1", "changes": [], "params": 0, "valid_accuracy": None},
+        {"trial": "t2", "changes": ["widen hidden to 12"], "params": 0, "valid_accuracy": 0.75},
+    ]
+    assert b"| t2 | widen hidden to 12 |" in artifacts.get(refs["card.md"].sha256)
 
 
 @pytest.mark.parametrize("predictions", [None, np.full((4, 3), np.nan, np.float32)])

@@ -83,7 +83,7 @@ def _morphism(draw: st.DrawFn, kind: str, graph: Graph, name: str) -> Morphism:
     functions = ("relu", "leaky_relu", "none") if name in nonnegative(graph) else ("none",)
     if kind == "widen":
         width = shape[0] + width_step(graph, name) * draw(st.integers(1, 3))
-        return Widen(name, width, seed)
+        return Widen(name, width, seed, shares=draw(st.sampled_from((0.0, 0.5, 1.0))))
     if kind == "deepen":
         return Deepen(name, layer, kernel, norm, draw(st.sampled_from(functions)), seed)
     if kind == "insert_skip":

@@ -14,14 +14,21 @@ from neunets_client.client import Client
 from neunets_engine.plugins import read_manifest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "plugins/examples"
-TOOLS = {"go-hillclimb": "go", "ts-random": "npm"}
+TOOLS = {"go-hillclimb": "go", "go-evolve": "go", "ts-random": "npm"}
+
+# Of the logits, by the noise of one layer that tells copies apart.
+MOST_CHANGE = 0.5
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(params=TOOLS)
 def manifest(request: pytest.FixtureRequest) -> Path:
-    name: str = request.param
+    return built(request.param)
+
+
+def built(name: str) -> Path:
+    """Its manifest."""
     if shutil.which(TOOLS[name]) is None:
         pytest.skip(f"{TOOLS[name]} is not installed")
     subprocess.run(["make", "--no-print-directory", "-C", EXAMPLES / name, "build"], check=True)
@@ -49,9 +56,28 @@ def test_a_whole_synthesis(manifest: Path, tmp_path: Path, images: Path) -> None
         assert client.download(history.run.model, tmp_path / "out")
 
 
+def test_evolved_networks_begin_with_their_parents_weights(tmp_path: Path, images: Path) -> None:
+    with engine(tmp_path / "home", "--plugin", str(built("go-evolve"))) as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        run = client.create(dataset.name, synthesizer="go-evolve", trials=8).name
+        history = follow(client, run)
+        models = {model.trial: model for model in client.models(run)}
+    assert history.state == "COMPLETED"
+    assert history.rejections() == []
+    assert all(history.candidates())  # the engine has derived what was proposed without a graph
+    children = [model for model in models.values() if model.lineage and not model.final]
+    assert len(children) >= 4
+    for child in children:
+        assert child.graph != models[child.parent].graph
+        assert child.result.metrics["inherited_delta"] < MOST_CHANGE
+        assert not child.result.HasField("error"), child.result.error  # where it claims to keep the function, it does
+
+
 def test_the_examples_are_short() -> None:
     """What a stranger would have to write: the algorithm alone."""
     assert len(code_of(EXAMPLES / "go-hillclimb", "*.go")) <= 150
+    assert len((EXAMPLES / "go-evolve/main.go").read_text().splitlines()) <= 200
     assert len(code_of(EXAMPLES / "ts-random/src", "*.ts")) <= 120
 
 

@@ -160,6 +160,23 @@ def test_a_run_survives_its_synthesizer_and_its_engine(
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed")
+def test_it_asks_the_engine_for_networks(far: Far, images: Path, tmp_path: Path) -> None:
+    folder = ROOT / "plugins/examples/go-evolve"
+    subprocess.run(["make", "--no-print-directory", "-C", folder, "build"], check=True)
+    with far.up() as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        enrolment = enrol(connection, tmp_path / "far")
+        with running(enrolment, free_address(), [str(folder / "go-evolve")]):
+            history = follow(client, client.create(dataset.name, synthesizer="far", trials=4).name)
+            models = client.models(history.run.name)
+            assert any("inherited_delta" in model.result.metrics for model in models)
+    assert history.state == "COMPLETED"
+    assert history.rejections() == []
+
+
+@pytest.mark.slow
 def test_it_may_stand_still_for_half_a_minute(far: Far, command: Sequence[str], images: Path, tmp_path: Path) -> None:
     with far.up() as connection:
         client = Client(connection)

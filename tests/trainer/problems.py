@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.datasets import load_digits
 
 from neunets.graph import DataType, Graph, Input, Node
+from neunets_trainer.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
 from neunets_trainer.task import Ended, Order, Progress, Task, Weights
 from neunets_trainer.training import run
 
@@ -19,9 +21,11 @@ __all__ = [
     "TEST_ROWS",
     "Clock",
     "assert_same_weights",
+    "interrupted",
     "network",
     "plain_network",
     "train",
+    "write_digits",
     "write_images",
     "write_sequences",
 ]
@@ -58,6 +62,21 @@ def train(
     *progress, last = run(task, order or clock.order, clock)
     assert isinstance(last, Ended)
     return [event for event in progress if isinstance(event, Progress)], last
+
+
+def interrupted(task: Task, after: int, step_s: float) -> tuple[Checkpoint | None, Ended | None]:
+    """The last checkpoint of a training that is killed `after` so many steps of this attempt, or its end."""
+    clock, kept = Clock(step_s), task.checkpoint
+    first = kept.step if kept is not None else 0
+    for event in run(task, clock.order, clock):
+        if isinstance(event, Ended):
+            return kept, event
+        assert isinstance(event, Progress)
+        if event.checkpoint is not None:
+            kept = decode_checkpoint(encode_checkpoint(event.checkpoint))
+        if event.step - first >= after:
+            break
+    return kept, None
 
 
 def assert_same_weights(one: Weights | None, other: Weights | None, atol: float = 0.0) -> None:
@@ -97,6 +116,13 @@ def write_images(folder: Path) -> Path:
     """Each class is a bright band at its own height, so that a mirrored image keeps its class."""
     rng = np.random.default_rng(0)
     return _write(folder, *_bands(ROWS, rng), *_bands(TEST_ROWS, rng))
+
+
+def write_digits(folder: Path) -> Path:
+    """scikit-learn's, 8 x 8 with values of 0 to 16."""
+    x, y = load_digits(return_X_y=True)
+    images = x.reshape(-1, SIZE, SIZE, 1).astype(np.uint8)
+    return _write(folder, images[TEST_ROWS:], y[TEST_ROWS:], images[:TEST_ROWS], y[:TEST_ROWS])
 
 
 def write_sequences(folder: Path) -> Path:

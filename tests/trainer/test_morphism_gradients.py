@@ -56,6 +56,8 @@ CHANGES: list[Morphism] = [
     Widen("separable", 13),
     Widen("hidden", 15),
     Widen("conv", 9, noise=0.01),
+    Widen("stem", 9, shares=0.5),
+    Widen("separable", 13, shares=1.0),
     Deepen("relu1"),
     Deepen("relu1", norm=True),
     Deepen("relu2", "depthwise_conv", 5),
@@ -188,6 +190,16 @@ def test_noise_tells_copies_of_a_unit_apart() -> None:
     living = [(one, other) for one, other in pairs if one.any()]
     assert len(living) >= 5
     assert all(np.abs(other - one).max() > 1e-4 * np.abs(one).max() for one, other in living)
+
+
+@pytest.mark.parametrize("shares", [0.1, 1.0])
+def test_unequal_shares_tell_copies_of_a_unit_apart(shares: float) -> None:
+    _, _, found = backward(*inherited(Widen("hidden", 20, shares=shares)))
+    gradient = found["hidden.weight"]
+    pairs = [(gradient[first], gradient[other]) for first, other in copies("hidden.weight", 20)]
+    living = [(one, other) for one, other in pairs if one.any()]
+    assert len(living) >= 5
+    assert all(np.abs(other - one).max() > 1e-3 * np.abs(one).max() for one, other in living)
 
 
 def test_copies_have_the_statistics_of_what_they_copy() -> None:

@@ -12,6 +12,10 @@ from neunets.errors import InvalidRequest
 from neunets.hyperparameters import HYPERPARAMETERS, TOTALS
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_trainer.recipe import Recipe, recipe_from_proto
+from neunets_trainer.schedule import Schedule
+
+# Fields that begin at 1.
+COUNTS = ("batch_size", "cycles")
 
 
 def complete() -> synthesizer_pb2.Recipe:
@@ -31,6 +35,7 @@ def complete() -> synthesizer_pb2.Recipe:
         norm_momentum=0.5,
         test_mirror=True,
         class_weighting=0.75,
+        cycles=3,
     )
 
 
@@ -41,7 +46,7 @@ def refused(message: synthesizer_pb2.Recipe) -> str:
 
 
 def test_a_complete_recipe_is_read_field_by_field() -> None:
-    expected = Recipe(3.0, None, 0.05, 0.8, 1e-4, 0.2, 32, 0.3, 2, True, None, 8, 0.25, 0.5, True, 0.75)
+    expected = Recipe(3.0, None, 0.05, 0.8, 1e-4, 0.2, 32, 0.3, 2, True, None, 8, 0.25, 0.5, True, 0.75, 3)
     assert recipe_from_proto(complete()) == expected
 
 
@@ -59,7 +64,7 @@ def test_a_recipe_by_steps_has_neither_epochs_nor_seconds() -> None:
     assert (recipe.epochs, recipe.device_s, recipe.steps) == (None, None, 40)
 
 
-@pytest.mark.parametrize("field", ["epochs", "steps", *(field for field in HYPERPARAMETERS if field != "batch_size")])
+@pytest.mark.parametrize("field", ["epochs", "steps", *(field for field in HYPERPARAMETERS if field not in COUNTS)])
 def test_zero_is_not_unset(field: str) -> None:
     message = complete()
     setattr(message, field, 0)
@@ -91,10 +96,18 @@ def test_an_unknown_schedule_is_refused(schedule: synthesizer_pb2.Schedule.Value
     assert refused(message) == "recipe.schedule"
 
 
-def test_a_batch_of_nothing_is_refused() -> None:
+@pytest.mark.parametrize("schedule", Schedule)
+def test_each_schedule_has_a_message(schedule: Schedule) -> None:
     message = complete()
-    message.batch_size = 0
-    assert refused(message) == "recipe.batch_size"
+    message.schedule = synthesizer_pb2.Schedule.Value(f"SCHEDULE_{schedule.name}")
+    assert recipe_from_proto(message).schedule is schedule
+
+
+@pytest.mark.parametrize("field", COUNTS)
+def test_a_batch_or_a_number_of_cycles_of_nothing_is_refused(field: str) -> None:
+    message = complete()
+    setattr(message, field, 0)
+    assert refused(message) == f"recipe.{field}"
 
 
 @given(warmup=st.floats().filter(lambda value: not 0.0 <= value <= 1.0))

@@ -7,12 +7,11 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neunets_trainer.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
+from neunets_trainer.checkpoint import Checkpoint
 from neunets_trainer.data import Data
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.task import Ended, Progress, Task
-from neunets_trainer.training import run
-from trainer.problems import Clock, assert_same_weights, network, train
+from neunets_trainer.task import Task
+from trainer.problems import Clock, assert_same_weights, interrupted, network, train
 
 STEPS = 24  # of four epochs
 # At five seconds a checkpoint: after each step, or after some.
@@ -31,21 +30,6 @@ recipes = st.builds(
     test_mirror=st.booleans(),
 )
 stops = st.lists(st.integers(1, STEPS), max_size=10)
-
-
-def interrupted(task: Task, after: int, step_s: float) -> tuple[Checkpoint | None, Ended | None]:
-    """The last checkpoint of a training that is killed `after` so many steps of this attempt, or its end."""
-    clock, kept = Clock(step_s), task.checkpoint
-    first = kept.step if kept is not None else 0
-    for event in run(task, clock.order, clock):
-        if isinstance(event, Ended):
-            return kept, event
-        assert isinstance(event, Progress)
-        if event.checkpoint is not None:
-            kept = decode_checkpoint(encode_checkpoint(event.checkpoint))
-        if event.step - first >= after:
-            break
-    return kept, None
 
 
 @settings(max_examples=25)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from neunets_trainer.schedule import LOWEST, VALIDATION_SHARE, ClockHorizon, StepHorizon, one_cycle
+from neunets_trainer.schedule import (
+    LOWEST,
+    VALIDATION_SHARE,
+    ClockHorizon,
+    StepHorizon,
+    cosine_restarts,
+    one_cycle,
+)
 
 fractions = st.floats(0.0, 1.0)
 peaks = st.floats(1e-8, 1e3)
+cycles = st.integers(1, 16)
 seconds = st.floats(0.0, 1e6)
 step_horizons = st.builds(StepHorizon, st.integers(1, 2000), st.integers(1, 200), st.floats(0.0, 100.0))
 clock_horizons = st.builds(ClockHorizon, st.floats(0.1, 1e5), st.floats(0.0, 1.0))
@@ -42,6 +51,51 @@ def test_the_peak_is_where_warmup_ends(peak: float, warmup: float) -> None:
 @given(peak=peaks, warmup=st.floats(0.01, 0.99))
 def test_the_rate_is_lowest_at_both_ends(peak: float, warmup: float) -> None:
     assert one_cycle(0.0, peak, warmup) == one_cycle(1.0, peak, warmup) == pytest.approx(LOWEST * peak)
+
+
+def starts(count: int) -> list[float]:
+    """Of each cycle, and the end of the last: each is twice as long as the one before."""
+    return [(2**number - 1) / (2**count - 1) for number in range(count + 1)]
+
+
+@given(progress=fractions, peak=peaks, count=cycles)
+def test_a_rate_with_restarts_stays_between_its_floor_and_its_peak(progress: float, peak: float, count: int) -> None:
+    assert LOWEST * peak <= cosine_restarts(progress, peak, count) <= peak
+
+
+@given(pair=st.tuples(fractions, fractions), peak=peaks, count=cycles, data=st.data())
+def test_within_a_cycle_the_rate_falls(pair: tuple[float, float], peak: float, count: int, data: st.DataObject) -> None:
+    begin, end = data.draw(st.sampled_from(list(pairwise(starts(count)))))
+    early, late = (begin + (end - begin) * min(max(part, 1e-6), 1.0 - 1e-6) for part in sorted(pair))
+    assert cosine_restarts(late, peak, count) <= cosine_restarts(early, peak, count) * (1.0 + 1e-9)
+
+
+@given(peak=peaks, count=cycles)
+def test_each_cycle_goes_from_the_peak_to_the_floor(peak: float, count: int) -> None:
+    for begin, end in pairwise(starts(count)):
+        margin = 1e-6 * (end - begin)
+        assert cosine_restarts(begin + margin, peak, count) == pytest.approx(peak, rel=1e-6)
+        assert cosine_restarts(end - margin, peak, count) == pytest.approx(LOWEST * peak)
+        assert cosine_restarts((begin + end) / 2, peak, count) == pytest.approx(peak / 2, rel=1e-6)
+
+
+@given(peak=peaks, count=cycles)
+def test_a_training_with_restarts_begins_at_the_peak_and_ends_low(peak: float, count: int) -> None:
+    assert cosine_restarts(0.0, peak, count) == peak
+    assert cosine_restarts(1.0, peak, count) == pytest.approx(LOWEST * peak)
+
+
+@given(count=cycles)
+def test_it_restarts_once_less_than_it_has_cycles(count: int) -> None:
+    ends = [place for end in starts(count)[1:-1] for place in (end * (1.0 - 1e-6), end * (1.0 + 1e-6))]
+    rates = [cosine_restarts(place, 1.0, count) for place in [0.0, *ends, 1.0]]
+    assert sum(after > before for before, after in pairwise(rates)) == count - 1
+
+
+@given(progress=fractions, peak=peaks)
+def test_one_cycle_with_restarts_is_half_a_cosine(progress: float, peak: float) -> None:
+    half = peak * (1.0 + math.cos(math.pi * progress)) / 2
+    assert cosine_restarts(progress, peak, 1) == pytest.approx(max(LOWEST * peak, half))
 
 
 @given(horizon=step_horizons)

@@ -22,17 +22,21 @@ func (b *GraphBuilder) Add(name, operator string, attributes map[string]any, inp
 	if len(inputs) == 0 {
 		inputs = []string{b.graph.Output}
 	}
-	node := &graphv1.Node{Name: name, Op: operator, Inputs: inputs}
-	node.Attributes = make(map[string]*graphv1.Attribute, len(attributes))
-	for key, value := range attributes {
-		node.Attributes[key] = attributeOf(value)
-	}
+	node := &graphv1.Node{Name: name, Op: operator, Inputs: inputs, Attributes: attributesOf(attributes)}
 	b.graph.Nodes = append(b.graph.Nodes, node)
 	b.graph.Output = name
 }
 
 // Graph is the network so far: its last node is the output.
 func (b *GraphBuilder) Graph() *graphv1.Graph { return b.graph }
+
+func attributesOf(values map[string]any) map[string]*graphv1.Attribute {
+	attributes := make(map[string]*graphv1.Attribute, len(values))
+	for name, value := range values {
+		attributes[name] = attributeOf(value)
+	}
+	return attributes
+}
 
 func attributeOf(value any) *graphv1.Attribute {
 	switch value := value.(type) {
@@ -43,6 +47,6 @@ func attributeOf(value any) *graphv1.Attribute {
 	case bool:
 		return &graphv1.Attribute{Value: &graphv1.Attribute_Bool{Bool: value}}
 	}
-	// The engine refuses text where it is none that the operator knows.
+	// The engine refuses text where it is none that the operator or the morphism knows.
 	return &graphv1.Attribute{Value: &graphv1.Attribute_Text{Text: fmt.Sprint(value)}}
 }

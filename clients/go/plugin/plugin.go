@@ -24,7 +24,7 @@ type Synthesizer interface {
 
 // Session is the search for one run, which one goroutine at a time enters. Its state is a fold over the events that it
 // ingested: after a restart of the process it gets all of them again, and has to go on as if nothing had happened.
-// An error that is no refusal of this package is a fault of the plugin.
+// An error that is no refusal of this package is a fault of the plugin. A session that is a HostUser may ask the engine.
 type Session interface {
 	// Propose is the first operation: up to `want` candidates, by Proposals, Wait or Exhausted. It changes nothing: what
 	// is proposed comes back as an event, with the engine's ids.
@@ -33,12 +33,6 @@ type Session interface {
 	Ingest(events []*pb.Event) error
 	// Assess is the third operation: how the search stands. It changes nothing.
 	Assess(budget *pb.Budget, running []string) (*pb.AssessResponse, error)
-}
-
-// HostUser is a synthesizer that asks the engine, for the cost of a graph or whether it is valid. UseHost is called
-// once, before anything else.
-type HostUser interface {
-	UseHost(host pb.PluginHostClient)
 }
 
 // Proposals are candidates to train; without any, it is Exhausted that has to be said.

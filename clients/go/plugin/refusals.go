@@ -61,9 +61,11 @@ func busy(most uint32) error {
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
 }
 
-// fault is the status of whatever an algorithm returned; what says nothing to the engine is logged, and INTERNAL.
+// fault is the status of whatever an algorithm returned; what says nothing to the engine is logged, and INTERNAL. So is
+// what the host answered to a question of the algorithm's.
 func fault(err error) error {
-	if _, isStatus := status.FromError(err); isStatus {
+	var asked *neunets.Error
+	if _, isStatus := status.FromError(err); isStatus && !errors.As(err, &asked) {
 		return err
 	}
 	slog.Error("the algorithm failed", "error", err)

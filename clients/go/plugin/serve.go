@@ -58,9 +58,7 @@ func serve(ctx context.Context, synthesizer Synthesizer, place *place) error {
 			return err
 		}
 		defer registered.conn.Close()
-		if user, isOne := synthesizer.(HostUser); isOne {
-			user.UseHost(registered.host)
-		}
+		served.host = registered.host
 	}
 	listener, err := place.listen()
 	if err != nil {

@@ -28,6 +28,7 @@ type server struct {
 	pb.UnimplementedSynthesizerServer
 	synthesizer Synthesizer
 	description *pb.DescribeResponse
+	host        pb.PluginHostClient // nil: the process knows no engine
 	guard       sync.Mutex
 	runs        map[string]*openRun
 }
@@ -91,7 +92,11 @@ func (s *server) Open(ctx context.Context, request *pb.OpenRequest) (*pb.OpenRes
 		return nil, badCheckpoint()
 	}
 	session, err := within(ctx, func() (Session, error) {
-		return s.synthesizer.Open(request.GetProblem(), settings, request.GetSeed())
+		session, err := s.synthesizer.Open(request.GetProblem(), settings, request.GetSeed())
+		if user, isOne := session.(HostUser); isOne && err == nil {
+			user.UseHost(runHost{s.host, request.GetCall().GetRun()})
+		}
+		return session, err
 	})
 	if err != nil {
 		return nil, err

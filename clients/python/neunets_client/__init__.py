@@ -3,6 +3,7 @@
 from neunets_client.async_client import AsyncClient, connect_async
 from neunets_client.client import Client, connect
 from neunets_client.connection import Connection, default_home
+from neunets_client.family import Relative
 from neunets_client.frames import trials_frame
 from neunets_client.predict import Predictions, predict_all
 from neunets_client.saving import DamagedFile
@@ -14,6 +15,7 @@ __all__ = [
     "Connection",
     "DamagedFile",
     "Predictions",
+    "Relative",
     "Synthesis",
     "connect",
     "connect_async",

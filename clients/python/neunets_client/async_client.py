@@ -25,6 +25,7 @@ from neunets_client import calls, feeds
 from neunets_client.attempts import Attempts, Patience
 from neunets_client.calls import Call, Page, RunOptions
 from neunets_client.connection import CHANNEL_OPTIONS, Connection
+from neunets_client.family import Relative, elder_of, relatives, winner_of
 from neunets_client.feeds import Feed
 from neunets_client.frames import trials_frame
 from neunets_client.saving import saving
@@ -144,6 +145,12 @@ class AsyncClient:
 
     async def compare(self, models: Sequence[str]) -> service_pb2.CompareModelsResponse:
         return await self._ask(calls.compare(models))
+
+    async def lineage(self, run: str) -> Sequence[Relative]:
+        line = [await self.model(winner_of(await self.get(run)))]
+        while elder := elder_of(line[-1]):
+            line.append(await self.model(elder))
+        return relatives(reversed(line))
 
     async def pick(self, model: str) -> service_pb2.Model:
         return await self._ask(calls.pick(model))

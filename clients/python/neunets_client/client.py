@@ -22,6 +22,7 @@ from neunets_client import calls, feeds
 from neunets_client.attempts import Attempts, Patience
 from neunets_client.calls import Call, Page, RunOptions
 from neunets_client.connection import Connection
+from neunets_client.family import Relative, elder_of, relatives, winner_of
 from neunets_client.feeds import Feed
 from neunets_client.frames import trials_frame
 from neunets_client.saving import saving
@@ -164,6 +165,16 @@ class Client:
     def compare(self, models: Sequence[str]) -> service_pb2.CompareModelsResponse:
         """Figures of 2..16 models side by side, and how each network differs from the first one's."""
         return self._ask(calls.compare(models))
+
+    def lineage(self, run: str) -> Sequence[Relative]:
+        """From which networks the run's best one came: the first of its line, and so on to it.
+
+        Raises: IllegalTransition before a trial has ended.
+        """
+        line = [self.model(winner_of(self.get(run)))]
+        while elder := elder_of(line[-1]):
+            line.append(self.model(elder))
+        return relatives(reversed(line))
 
     def pick(self, model: str) -> service_pb2.Model:
         """Make a network of an ended run the run's model, measured on the test set and exported; the model to download.

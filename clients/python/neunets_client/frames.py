@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from neunets.errors import NotReady
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_client.family import changes_of
 from neunets_client.states import trial_state
 
 if TYPE_CHECKING:
@@ -20,7 +21,8 @@ def trials_frame(models: Iterable[service_pb2.Model]) -> pd.DataFrame:
     """A row a trial, under its name.
 
     Columns: `state` (how the trial ended, once it has), `final`, the metrics by their names, `params`, `flops`,
-    `device_s`, `peak_bytes`, what of the recipe was set as `recipe_…`, `rationale`. What a trial does not have is NaN.
+    `device_s`, `peak_bytes`, what of the recipe was set as `recipe_…`, `parent` (the trial that it came from),
+    `lineage` (by which changes, in words), `rationale`. What a trial does not have is NaN, or None among words.
     Raises: NotReady without pandas.
     """
     try:
@@ -45,6 +47,8 @@ def trials_frame(models: Iterable[service_pb2.Model]) -> pd.DataFrame:
             name: [recipe.get(name) for recipe in recipes]
             for name in dict.fromkeys(name for recipe in recipes for name in recipe)
         },
+        "parent": [model.parent or None for model in known],
+        "lineage": ["; ".join(changes_of(model)) or None for model in known],
         "rationale": [model.rationale for model in known],
     }
     return pd.DataFrame(columns, index=pd.Index([model.trial for model in known], name="trial"))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-__all__ = ["COLUMNS", "LAST_COLUMNS", "LISTED", "Figure", "ShownTrial", "finite"]
+__all__ = ["ACCURACY", "COLUMNS", "LAST_COLUMNS", "LISTED", "Figure", "ShownTrial", "finite"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """From a trained graph to a checked ONNX file with its card. Only this package imports onnx and onnxruntime."""
 
 from neunets_engine.export.architecture import draw_architecture
-from neunets_engine.export.card import ModelCard
+from neunets_engine.export.card import Ancestor, ModelCard
 from neunets_engine.export.check import ExportMismatch, accuracy, check, latency_ms
 from neunets_engine.export.measures import Measures, measure
 from neunets_engine.export.model import IR_VERSION, OPSET, export_onnx
@@ -13,6 +13,7 @@ __all__ = [
     "IR_VERSION",
     "OPSET",
     "TRANSLATIONS",
+    "Ancestor",
     "Curve",
     "ExportMismatch",
     "Format",

@@ -12,9 +12,9 @@ import numpy as np
 
 from neunets.graph import Input
 from neunets_engine.export.measures import Measures
-from neunets_engine.export.scores import calibration_table, class_table, confusion_table, pair_table, percent
+from neunets_engine.export.scores import calibration_table, class_table, confusion_table, pair_table, percent, table
 
-__all__ = ["ModelCard"]
+__all__ = ["Ancestor", "ModelCard"]
 
 Z_95: Final = 1.959964  # of the normal distribution, two-sided
 NOT_MEASURED: Final = "not measured"
@@ -26,6 +26,16 @@ import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 probabilities, label = session.run(["probabilities", "label"], {{"{name}": x}})  # x: {dtype} {shape}
 ```"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """A network of the search. `changes`: in words, how it came from the one before, with that one's weights."""
+
+    trial: str
+    changes: tuple[str, ...]
+    params: int
+    valid_accuracy: float  # before any final training
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,7 @@ class ModelCard:
     latency_ms: float
     max_abs_difference: float  # of the file's probabilities from the trainer's
     recipe: str
+    lineage: tuple[Ancestor, ...]  # from the first to the one that was exported
     seed: int
     wall_s: float
     versions: Mapping[str, str]
@@ -80,6 +91,7 @@ class ModelCard:
             **self._scores(),
             "Use": self._use(),
             "Data": pair_table(self._data()),
+            "How it was found": self._origin(),
             "Training": self._picture("curve.svg") + pair_table(self._training()),
             "Network": self._picture("architecture.svg") + "```\n" + "\n".join(self.architecture) + "\n```",
         }
@@ -140,6 +152,12 @@ class ModelCard:
             "classes": ", ".join(self.classes),
         }
 
+    def _origin(self) -> str:
+        rows = [_step(*pair) for pair in zip(self.lineage, (None, *self.lineage), strict=False)]
+        return "Accuracies are those of the search, before the final training.\n\n" + table(
+            ["trial", "change", "parameters", "validation accuracy", "gain"], rows
+        )
+
     def _training(self) -> dict[str, str]:
         return {
             "recipe": f"`{self.recipe}`",
@@ -162,6 +180,14 @@ def _known(value: object) -> object:
             return value.tolist()
         case _:
             return value
+
+
+def _step(step: Ancestor, elder: Ancestor | None) -> list[str]:
+    """A row of the lineage; `elder`: the network before it."""
+    change = "first of its line" if elder is None else "another network, with weights of its own"
+    gain = math.nan if elder is None else 100.0 * (step.valid_accuracy - elder.valid_accuracy)
+    figures = f"{step.params:,}", percent(step.valid_accuracy), f"{gain:+.2f} points" if math.isfinite(gain) else ""
+    return [step.trial, "; ".join(step.changes) or change, *figures]
 
 
 def _numbers(values: tuple[float, ...]) -> str:

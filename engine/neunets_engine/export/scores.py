@@ -11,7 +11,7 @@ import numpy as np
 from neunets_engine.export.measures import Calibration, Measures
 from neunets_engine.export.svg import shorten
 
-__all__ = ["calibration_table", "cell", "class_table", "confusion_table", "pair_table", "percent"]
+__all__ = ["calibration_table", "cell", "class_table", "confusion_table", "pair_table", "percent", "table"]
 
 MOST_CLASSES: Final = 50  # in a table; of more, the worst ones
 MOST_COLUMNS: Final = 20  # of a confusion matrix that can be read
@@ -30,7 +30,7 @@ def class_table(measures: Measures, names: Sequence[str]) -> str:
         score = measures.classes[number]
         figures = map(percent, (score.precision, score.recall, score.f1))
         rows.append([_short(names[number]), *figures, f"{score.support:,}"])
-    return _table(["class", "precision", "recall", "F1", "test rows"], rows) + note
+    return table(["class", "precision", "recall", "F1", "test rows"], rows) + note
 
 
 def confusion_table(measures: Measures, names: Sequence[str]) -> str:
@@ -40,7 +40,7 @@ def confusion_table(measures: Measures, names: Sequence[str]) -> str:
             [f"**{_short(name)}**", *(str(count) if count else "·" for count in row)]
             for name, row in zip(names, measures.confusion.tolist(), strict=True)
         ]
-        return "Rows: the true class. Columns: the predicted one.\n\n" + _table(["", *map(_short, names)], rows)
+        return "Rows: the true class. Columns: the predicted one.\n\n" + table(["", *map(_short, names)], rows)
     confusion = measures.confusion.copy()
     np.fill_diagonal(confusion, 0)
     pairs = [divmod(int(place), len(names)) for place in np.argsort(-confusion, axis=None, kind="stable")[:MOST_PAIRS]]
@@ -50,7 +50,7 @@ def confusion_table(measures: Measures, names: Sequence[str]) -> str:
         if confusion[true, predicted]
     ]
     header = f"The pairs of {len(names):,} classes that are confused most; `card.json` has the whole matrix.\n\n"
-    return header + _table(["true class", "predicted", "test rows"], rows) if rows else "No row is confused."
+    return header + table(["true class", "predicted", "test rows"], rows) if rows else "No row is confused."
 
 
 def calibration_table(calibration: Calibration) -> str:
@@ -65,7 +65,7 @@ def calibration_table(calibration: Calibration) -> str:
 
 def pair_table(rows: Mapping[str, str]) -> str:
     """Without a header."""
-    return _table(["", ""], [[key, value] for key, value in rows.items()])
+    return table(["", ""], [[key, value] for key, value in rows.items()])
 
 
 def percent(value: float) -> str:
@@ -77,7 +77,7 @@ def cell(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from neunets.canonical import canonical_hash
 from neunets.errors import InvalidGraph, InvalidRequest
 from neunets.graph import Graph
 from neunets.graph.v1 import graph_pb2
@@ -12,7 +14,17 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
 from neunets.wire import attribute_from_proto, attribute_to_proto, graph_from_proto, graph_to_proto
 
-__all__ = ["apply_morphs", "derived", "lineage_from_proto", "lineage_to_proto"]
+__all__ = ["Parent", "apply_morphs", "derived", "lineage_from_proto", "lineage_to_proto", "network_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A candidate that a run has admitted, as it is now. `has_weights`: what its trial has left can be inherited."""
+
+    id: str
+    graph: graph_pb2.Graph
+    has_ended: bool
+    has_weights: bool
 
 
 def lineage_to_proto(lineage: Iterable[Morphism]) -> list[synthesizer_pb2.Morph]:
@@ -31,10 +43,38 @@ def derived(graph: Graph, messages: Sequence[synthesizer_pb2.Morph]) -> Graph | 
         try:
             graph = _from_proto(message).apply(graph)
         except InvalidGraph as error:
-            severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
-            path, summary = f"lineage[{number}]", f"{message.kind[:32]} at {error.message}"
-            return synthesizer_pb2.Diagnostic(severity=severity, code="BAD_MORPH", path=path, summary=summary[:256])
+            return _refusal("BAD_MORPH", f"lineage[{number}]", f"{message.kind[:32]} at {error.message}")
     return graph
+
+
+def network_of(
+    candidate: synthesizer_pb2.Candidate, parents: Mapping[str, Parent]
+) -> Graph | synthesizer_pb2.Diagnostic:
+    """The graph of a candidate, or why there is none: BAD_PARENT, BAD_MORPH, LINEAGE_DIFFERS.
+
+    It has a graph of its own, or a lineage, or both. `parents`: by id, those that the run has admitted.
+
+    Raises: InvalidGraph for a graph that cannot be read.
+    """
+    for number, name in enumerate(candidate.parents):
+        if name not in parents:
+            return _refusal("BAD_PARENT", f"parents[{number}]", f"the run has admitted no candidate {name[:64]!r}")
+    given = graph_from_proto(candidate.graph) if candidate.HasField("graph") else None
+    if given is not None and not candidate.lineage:
+        return given
+    if not candidate.parents:
+        return _refusal("BAD_PARENT", "parents", "a lineage begins at parents[0]: name the candidate that it came from")
+    parent = parents[candidate.parents[0]]
+    if not parent.has_weights:
+        why = "its trial has failed" if parent.has_ended else "its trial has not ended: propose its children afterwards"
+        return _refusal("BAD_PARENT", "parents[0]", f"{parent.id} has no weights to inherit: {why}")
+    child = derived(graph_from_proto(parent.graph), candidate.lineage)
+    if isinstance(child, synthesizer_pb2.Diagnostic):
+        return child
+    if given is not None and canonical_hash(given) != canonical_hash(child):
+        text = f"it is not the network that the lineage makes of {parent.id}: leave one of both out"
+        return _refusal("LINEAGE_DIFFERS", "graph", text)
+    return child
 
 
 def apply_morphs(
@@ -63,3 +103,8 @@ def _to_proto(step: Morphism) -> synthesizer_pb2.Morph:
 def _from_proto(message: synthesizer_pb2.Morph) -> Morphism:
     given = {name: attribute_from_proto(message.node, name, value) for name, value in sorted(message.args.items())}
     return morphism(message.kind, message.node, given)
+
+
+def _refusal(code: str, path: str, summary: str) -> synthesizer_pb2.Diagnostic:
+    severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
+    return synthesizer_pb2.Diagnostic(severity=severity, code=code, path=path, summary=summary[:256])

@@ -19,7 +19,7 @@ from neunets.errors import (
 from neunets_client.cli.codes import CODES, FAILED, INTERRUPTED, OK, REFUSED, UNREACHABLE
 from neunets_client.cli.data import inspect
 from neunets_client.cli.machine import doctor, up
-from neunets_client.cli.models import compare, export, models, pick, predict
+from neunets_client.cli.models import compare, export, lineage, models, pick, predict
 from neunets_client.cli.runs import budget, delete, runs, stop, watch
 from neunets_client.cli.synthesis import resume, synthesize
 from neunets_client.cli.synthesizers import synthesizers
@@ -37,6 +37,7 @@ COMMANDS: Final = (
     resume,
     delete,
     models,
+    lineage,
     compare,
     pick,
     export,

@@ -1,17 +1,21 @@
-"""Trained networks: `models` of a run, `compare`, `pick`, `export` of its model, `predict` with the file."""
+"""Trained networks: `models` of a run, `lineage` of its best, `compare`, `pick`, `export`, `predict` with the file."""
 
 from __future__ import annotations
 
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from dataclasses import asdict
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
@@ -20,11 +24,12 @@ from neunets_client.cli.options import Home, Json, Server, check_folder, model_n
 from neunets_client.cli.show import show
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
+from neunets_client.family import Relative, relatives
 from neunets_client.predict import predict as run_model
 from neunets_client.states import run_state, trial_state
 from neunets_client.trials import LISTED, finite
 
-__all__ = ["compare", "export", "models", "pick", "predict"]
+__all__ = ["compare", "export", "lineage", "models", "pick", "predict"]
 
 
 class Format(Enum):
@@ -49,6 +54,39 @@ def models(run: str, server: Server = None, home: Home = None, as_json: Json = F
             row |= {"validation": finite(metrics, "valid_accuracy"), "macro_f1": finite(metrics, "valid_macro_f1")}
             listed.append(row | {"images_per_s": finite(metrics, "images_per_s"), "final": model.final})
     show(table, listed, as_json)
+
+
+def lineage(
+    run: str,
+    everyone: Annotated[bool, typer.Option("--all", help="All that the run has trained, as a tree.")] = False,
+    server: Server = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Tell from which networks a run's best one came, by which changes, and what each of them gained."""
+    with Connection(server, home or default_home()) as connection:
+        client = Client(connection)
+        line = client.lineage(run_name(run))
+        shown = relatives(client.models(run_name(run))) if everyone else line
+    ways = {relative.trial for relative in line}
+    if as_json:
+        print(json.dumps([asdict(relative) | {"in_line": relative.trial in ways} for relative in shown]))
+    elif everyone:
+        Console().print(family_tree(run, shown, ways), soft_wrap=True)
+    else:
+        for relative in line:
+            print(relative.line())
+
+
+def family_tree(title: str, family: Sequence[Relative], bold: Set[str]) -> Tree:
+    """Parents stand before their children in `family`. `bold`: trials."""
+    tree = Tree(title)
+    branches: dict[str, Tree] = {}
+    for relative in family:
+        style = "bold" if relative.trial in bold else ""
+        above = branches.get(relative.parent, tree)
+        branches[relative.trial] = above.add(Text(relative.line(), style))  # no markup: names are a plugin's
+    return tree
 
 
 def compare(

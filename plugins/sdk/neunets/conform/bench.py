@@ -129,7 +129,7 @@ class Bench:
         run = Run(self.exchange, opening, self.propose_s)
         opening.budget.CopyFrom(run.budget())
         if isinstance(self.plugin, Launched):
-            self.host.judges[run.name] = run.judge
+            self.host.runs[run.name] = run
         self._runs.append(run)
         return run
 
@@ -151,7 +151,7 @@ class Bench:
         """Close what the check has opened; what is refused now is another check's matter."""
         for run in self._runs:
             if isinstance(self.plugin, Launched):
-                self.host.judges.pop(run.name, None)
+                self.host.runs.pop(run.name, None)
                 if not self.plugin.is_alive():
                     continue
             run.close()

@@ -26,6 +26,7 @@ def _tail(bench: Bench) -> None:
         record.run.is_open = False
         call = record.run.opening.call
         again = bench.run(run=call.run, epoch=call.epoch, seed=record.run.opening.seed)
+        again.log = record.run.log
         opened = again.open(checkpoint)
         if opened.applied_seq not in (0, checkpoint.seq):
             raise Violation(f"Open with a checkpoint of event {checkpoint.seq} contains event {opened.applied_seq}")

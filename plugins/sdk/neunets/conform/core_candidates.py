@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from neunets.conform.bench import Bench
 from neunets.conform.check import Check, Level, Violation
+from neunets.conform.drive import Run
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
-__all__ = ["CHECKS"]
+__all__ = ["CHECKS", "none_refused"]
 
 MOST_LABELS: Final = 16
 
@@ -20,67 +21,70 @@ def _search(bench: Bench) -> None:
             raise Violation(f"a whole search for {run.opening.problem.task} has no candidate")
 
 
-def _none_refused(code: str, bench: Bench) -> None:
-    for run in bench.survey.runs(bench):
+def none_refused(
+    code: str,
+    bench: Bench,
+    runs: Sequence[Run],
+    concerns: Callable[[pb.Candidate], bool] = lambda candidate: True,
+) -> None:
+    """None of the candidates that it `concerns` was refused with `code`. Raises: Violation."""
+    for run in runs:
         for name, found in run.judged.items():
-            if found.refusal == code:
-                bench.exchange.show(name, run.log.candidates[name])
+            candidate = run.log.candidates[name]
+            if found.refusal == code and concerns(candidate):
+                bench.exchange.show(name, candidate)
                 bound = " with a hard bound" if run.opening.problem.constraints else ""
                 where = f"candidate {name} for {run.opening.problem.task}{bound}"
                 raise Violation(f"{where}: {found.path}: {found.summary}")
 
 
 def _builds(bench: Bench) -> None:
-    _none_refused("BAD_GRAPH", bench)
+    none_refused("BAD_GRAPH", bench, bench.survey.runs(bench))
 
 
 def _constraints(bench: Bench) -> None:
-    _none_refused("OVER_CONSTRAINT", bench)
+    none_refused("OVER_CONSTRAINT", bench, bench.survey.runs(bench))
 
 
 def _recipe(bench: Bench) -> None:
-    _none_refused("BAD_RECIPE", bench)
+    none_refused("BAD_RECIPE", bench, bench.survey.runs(bench))
 
 
 def _distinct(bench: Bench) -> None:
-    _none_refused("DUPLICATE", bench)
+    none_refused("DUPLICATE", bench, bench.survey.runs(bench))
 
 
 def _ops(bench: Bench) -> None:
     declared = set(bench.description.graph_ops)
-    for name, candidate in _candidates(bench):
-        other = sorted({node.op for node in candidate.graph.nodes} - declared)
-        if other:
-            bench.exchange.show(name, candidate)
-            raise Violation(f"candidate {name} uses {', '.join(other)}, which graph_ops does not name")
+    for run in bench.survey.runs(bench):
+        for name, candidate in run.log.candidates.items():
+            admitted = run.log.family.parents.get(name)  # with the graph that its lineage makes
+            graph = candidate.graph if admitted is None else admitted.graph
+            other = sorted({node.op for node in graph.nodes} - declared)
+            if other:
+                bench.exchange.show(name, candidate)
+                raise Violation(f"candidate {name} uses {', '.join(other)}, which graph_ops does not name")
 
 
 def _ancestry(bench: Bench) -> None:
-    for run in bench.survey.runs(bench):
-        before: set[str] = set()
+    runs = bench.survey.runs(bench)
+    none_refused("BAD_PARENT", bench, runs, lambda candidate: not candidate.lineage)  # else see core/lineage-parent
+    for run in runs:
         local: set[str] = set()
         for name, candidate in run.log.candidates.items():
-            unknown = sorted(set(candidate.parents) - before)
-            if unknown:
-                bench.exchange.show(name, candidate)
-                raise Violation(f"candidate {name} has the parent {unknown[0]!r}, which is no earlier candidate")
             if candidate.local_id and candidate.local_id in local:
                 bench.exchange.show(name, candidate)
                 raise Violation(f"candidate {name} has the local_id {candidate.local_id!r} of an earlier one")
-            before.add(name)
             local.add(candidate.local_id)
 
 
 def _labels(bench: Bench) -> None:
-    for name, candidate in _candidates(bench):
-        if len(candidate.labels) > MOST_LABELS:
-            bench.exchange.show(name, candidate)
-            raise Violation(f"candidate {name} has {len(candidate.labels)} labels, at most {MOST_LABELS} are allowed")
-
-
-def _candidates(bench: Bench) -> Iterator[tuple[str, pb.Candidate]]:
     for run in bench.survey.runs(bench):
-        yield from run.log.candidates.items()
+        for name, candidate in run.log.candidates.items():
+            if len(candidate.labels) > MOST_LABELS:
+                bench.exchange.show(name, candidate)
+                labels = f"{len(candidate.labels)} labels, at most {MOST_LABELS} are allowed"
+                raise Violation(f"candidate {name} has {labels}")
 
 
 CHECKS: Final = (
@@ -102,7 +106,7 @@ CHECKS: Final = (
     Check("core/candidates-distinct", "No network is proposed twice in 200.", Level.CORE, _distinct),
     Check(
         "core/candidates-ancestry",
-        "Parents are earlier candidates of the run, and a local_id is unique in it.",
+        "Parents are candidates that the run has admitted before, and a local_id is unique in it.",
         Level.CORE,
         _ancestry,
     ),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import uuid
+from collections import ChainMap
 from collections.abc import Sequence
+from itertools import cycle
 from threading import Event as Signal
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import Message
 
 from neunets.conform.check import Skipped, Violation
-from neunets.conform.events import Log
+from neunets.conform.events import Log, State
 from neunets.conform.exchange import Answer, Exchange, Pending
 from neunets.conform.judge import Judge, Judgement
 from neunets.conform.problem import budget
@@ -19,7 +21,7 @@ from neunets.errors import Busy, CallInFlight, NotReady
 from neunets.status import STATUS
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
-__all__ = ["LARGEST_WANT", "MOST_EVENTS", "Run", "propose_deadline_s"]
+__all__ = ["LARGEST_WANT", "MOST_EVENTS", "Fate", "Run", "propose_deadline_s"]
 
 OPEN_S, INGEST_S, ASSESS_S, CLOSE_S = 60.0, 30.0, 10.0, 10.0
 LARGEST_WANT: Final = 64
@@ -29,6 +31,9 @@ PATIENCE: Final = 20
 LONGEST_WAIT_S: Final = 2.0
 BACK_OFF_S: Final = 0.1
 TRY_AGAIN: Final = frozenset(STATUS[kind] for kind in (Busy, CallInFlight, NotReady))
+# How a trial ends; None: it still trains when the next candidates are asked for.
+Fate: TypeAlias = State.ValueType | None
+SUCCESS: Final = (State.STATE_SUCCEEDED,)
 
 
 def propose_deadline_s(description: pb.DescribeResponse) -> float:
@@ -69,7 +74,8 @@ class Run:
         return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self.name}/{self._requests}"))
 
     def budget(self) -> pb.Budget:
-        return budget(self.log.trials, self.log.used_s())
+        """Where the plugin stands in the log, so that a replay is given what was given before."""
+        return budget(self.log.trials(self.applied), float(self.applied))
 
     def open(self, checkpoint: pb.Checkpoint | None = None) -> pb.OpenResponse:
         """Open it, or open it again; what was sent before is not acknowledged any more."""
@@ -137,17 +143,21 @@ class Run:
 
     def admit(self, request_id: str, candidates: Sequence[pb.Candidate]) -> list[str]:
         """Into the log, checked as the engine checks them; the ids of those that may be trained."""
-        admitted = []
-        for name, candidate in zip(self.log.proposed(request_id, candidates), candidates, strict=True):
-            found = self.judge.judge(candidate, self.log.known)
-            self.judged[name] = found
-            if found.refusal:
-                self.log.rejected(name, found.diagnostic())
-                continue
-            admitted.append(name)
-            if found.digest:
-                self.log.admitted(name, found.digest)
-        return admitted
+        known, parents = ChainMap(dict[str, str](), self.log.known), self.log.family.parents
+        found = dict[str, Judgement]()
+        for name, candidate in zip(self.log.names(len(candidates)), candidates, strict=True):
+            found[name] = self.judge.judge(candidate, known, parents)
+            if not found[name].refusal:
+                known[found[name].digest] = name
+        derived = {name: each.derived for name, each in found.items() if each.derived is not None}
+        self.log.proposed(request_id, candidates, derived)
+        self.judged |= found
+        for name, each in found.items():
+            if each.refusal:
+                self.log.rejected(name, each.diagnostic())
+            else:
+                self.log.admitted(name, each.digest)
+        return [name for name, each in found.items() if not each.refusal]
 
     def begun(self, want: int = 2) -> list[str]:
         """Propose, admit, start: the trials. Raises: Violation if none may be trained; Skipped where none is left."""
@@ -162,17 +172,24 @@ class Run:
         self.ingest()
         return trials
 
-    def search(self, count: int, want: int, *, is_judged: bool = True) -> int:
-        """A whole search, until so many candidates were proposed or the plugin is exhausted; how many there were."""
+    def search(self, count: int, want: int, fates: Sequence[Fate] = SUCCESS) -> int:
+        """A whole search, until so many candidates were proposed or the plugin is exhausted; how many there were.
+
+        `fates`: of its trials, by turns.
+        """
+        coming = cycle(fates)
         while len(self.log.candidates) < count:
             request_id = self.request_id()
             found = self.candidates(min(want, count - len(self.log.candidates)), request_id)[:want]
             if not found:
                 break
-            names = self.admit(request_id, found) if is_judged else self.log.proposed(request_id, found)
-            for name in names:
+            lasting = list(self.log.running)
+            for name, fate in zip(self.admit(request_id, found), coming, strict=False):
                 trial = self.log.started(name)
                 self.log.measured(trial, 1.0)
+                if fate is not None:
+                    self.log.ended(trial, fate)
+            for trial in lasting:
                 self.log.ended(trial)
             self.ingest()
         return len(self.log.candidates)

@@ -6,8 +6,11 @@ import hashlib
 import math
 import struct
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
+from neunets.conform.family import WEIGHTS, Family
+from neunets.graph.v1 import graph_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
 __all__ = ["Log", "State", "results"]
@@ -16,6 +19,9 @@ State = pb.TrialEnded.State
 BEGIN_S: Final = 1_767_225_600  # 2026-01-01
 DEVICE_S: Final = 12.5
 EPOCHS: Final = 3.0
+SAFETENSORS: Final = "application/x-safetensors"
+WEIGHTS_BYTES: Final = 1 << 20
+NONE_DERIVED: Final[Mapping[str, graph_pb2.Graph]] = MappingProxyType({})
 
 
 def results(digest: str, seed: int) -> dict[str, float]:
@@ -41,25 +47,33 @@ class Log:
         self.known: dict[str, str] = {}  # digest of a graph → candidate
         self.digests: dict[str, str] = {}  # candidate → digest of its graph
         self.running: dict[str, str] = {}  # trial → candidate
+        self.family = Family()
         self._seed = seed
+        self._begun = [0]  # trials, before the first event and after each
         self._trials = 0
         self._attempts: dict[str, int] = {}
         self._results: dict[str, Mapping[str, float]] = {}  # of each candidate
 
-    @property
-    def trials(self) -> int:
-        return self._trials
+    def trials(self, seq: int) -> int:
+        """How many had begun up to event `seq`."""
+        return self._begun[min(seq, len(self.events))]
 
-    def used_s(self) -> float:
-        """Wall seconds that the run has taken so far."""
-        return float(len(self.events))
+    def names(self, count: int) -> list[str]:
+        """Of the next so many candidates."""
+        return [f"c{len(self.candidates) + number:06d}" for number in range(1, count + 1)]
 
-    def proposed(self, request_id: str, candidates: Sequence[pb.Candidate]) -> list[str]:
-        """The ids of the candidates."""
+    def proposed(
+        self,
+        request_id: str,
+        candidates: Sequence[pb.Candidate],
+        derived: Mapping[str, graph_pb2.Graph] = NONE_DERIVED,
+    ) -> list[str]:
+        """The ids of the candidates. `derived`: the graphs, by these ids, that the engine fills in."""
         proposed = pb.Proposed(request_id=request_id)
-        for number, candidate in enumerate(candidates, len(self.candidates) + 1):
-            name = f"c{number:06d}"
-            proposed.candidates.add(id=name, candidate=candidate)
+        for name, candidate in zip(self.names(len(candidates)), candidates, strict=True):
+            echo = proposed.candidates.add(id=name, candidate=candidate).candidate
+            if name in derived:
+                echo.graph.CopyFrom(derived[name])
             self.candidates[name] = candidate
         self._add(proposed=proposed)
         return [entry.id for entry in proposed.candidates]
@@ -110,7 +124,9 @@ class Log:
             peak_bytes=64 << 20,
             will_retry=will_retry,
         )
-        if not has_result:
+        if has_result:
+            ended.artifacts[WEIGHTS].CopyFrom(_weights(candidate))
+        else:
             ended.error.CopyFrom(
                 pb.Diagnostic(severity=pb.Diagnostic.SEVERITY_ERROR, code="TRIAL", summary="it failed")
             )
@@ -122,7 +138,7 @@ class Log:
         self.events[-1].MergeFromString(fields)
 
     def injected(self, candidate: pb.Candidate) -> None:
-        name = f"c{len(self.candidates) + 1:06d}"
+        (name,) = self.names(1)
         self.candidates[name] = candidate
         entry = pb.ProposedCandidate(id=name, candidate=candidate)
         self._add(injected=pb.Injected(candidate=entry))
@@ -133,10 +149,20 @@ class Log:
 
     def _simulated(self, candidate: str) -> Mapping[str, float]:
         if candidate not in self._results:
-            self._results[candidate] = results(self.digests.get(candidate, candidate), self._seed)
+            simulated = results(self.digests.get(candidate, candidate), self._seed)
+            inherits = self.candidates[candidate].lineage
+            self._results[candidate] = simulated | ({"inherited_delta": 0.0} if inherits else {})
         return self._results[candidate]
 
     def _add(self, **kind: object) -> None:
         event = pb.Event(seq=len(self.events) + 1, **kind)  # type: ignore[arg-type]
         event.time.FromSeconds(BEGIN_S + event.seq)
         self.events.append(event)
+        self._begun.append(self._trials)
+        self.family.add(event)
+
+
+def _weights(candidate: str) -> pb.ArtifactRef:
+    """A reference to what nobody has trained."""
+    digest = hashlib.sha256(candidate.encode()).hexdigest()
+    return pb.ArtifactRef(sha256=digest, size=WEIGHTS_BYTES, media_type=SAFETENSORS)

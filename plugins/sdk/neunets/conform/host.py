@@ -13,9 +13,10 @@ from typing import Final
 
 import grpc
 
-from neunets.conform.judge import Judge
+from neunets.conform.drive import Run
 from neunets.cost import cost
 from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.graph.v1 import graph_pb2
 from neunets.lineage import apply_morphs
 from neunets.status import StatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -38,11 +39,11 @@ class _Registered:
 
 
 class Host(synthesizer_pb2_grpc.PluginHostServicer):
-    """Owns the host's socket; `judges` has the rules of the runs that are open, for ValidateGraph."""
+    """Owns the host's socket; `runs` are those that are open, by their names."""
 
     def __init__(self, socket: Path) -> None:
         self.endpoint = f"unix:{socket}"
-        self.judges: dict[str, Judge] = {}
+        self.runs: dict[str, Run] = {}
         self._socket = socket
         self._changed = Condition()
         self._tokens: dict[str, _Registered | None] = {}
@@ -140,13 +141,25 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
     def ValidateGraph(
         self, request: pb.ValidateGraphRequest, context: grpc.ServicerContext
     ) -> pb.ValidateGraphResponse:
-        judge = self.judges.get(request.run)
-        if judge is None:
-            raise NotFound(f"no run {request.run!r} is open")
-        found = judge.judge(pb.Candidate(graph=request.graph), {})
+        found = self._run(request.run).judge.judge(pb.Candidate(graph=request.graph), {})
         return pb.ValidateGraphResponse(diagnostics=[found.diagnostic()] if found.refusal else [])
 
     def ApplyMorphs(self, request: pb.ApplyMorphsRequest, context: grpc.ServicerContext) -> pb.ApplyMorphsResponse:
-        if request.WhichOneof("base") != "graph":
-            raise InvalidRequest("base", "give a graph")
-        return apply_morphs(request.graph, request.lineage)
+        match request.WhichOneof("base"):
+            case "graph":
+                return apply_morphs(request.graph, request.lineage)
+            case "candidate":
+                return apply_morphs(self._network(request.run, request.candidate), request.lineage)
+            case _:
+                raise InvalidRequest("base", "give a graph, or a run and one of its candidates")
+
+    def _network(self, run: str, candidate: str) -> graph_pb2.Graph:
+        admitted = self._run(run).log.family.parents.get(candidate)
+        if admitted is None:
+            raise NotFound(f"run {run!r} has admitted no candidate {candidate!r}")
+        return admitted.graph
+
+    def _run(self, name: str) -> Run:
+        if name not in self.runs:
+            raise NotFound(f"no run {name!r} is open")
+        return self.runs[name]

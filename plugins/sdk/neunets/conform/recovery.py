@@ -9,6 +9,7 @@ from neunets.conform.bench import Bench
 from neunets.conform.check import Check, Level, Violation
 from neunets.conform.drive import Run
 from neunets.conform.events import State
+from neunets.conform.family import Family
 from neunets.conform.host import LEASE_S
 from neunets.errors import DeadlineExceeded, PluginUnavailable, StaleEpoch
 from neunets.status import STATUS
@@ -40,9 +41,9 @@ class Recorded:
         found = self._ask(again)
         if is_deterministic and found != self.proposed[seq]:
             raise Violation(f"{when}, the replay of {seq} events is proposed other candidates than the run was")
-        known = dict(self._known(seq))
+        known, parents = dict(self._known(seq)), Family(self.run.log.events[:seq]).parents
         for candidate in found:
-            judged = again.judge.judge(candidate, known)
+            judged = again.judge.judge(candidate, known, parents)
             if judged.refusal:
                 raise Violation(f"{when}, after {seq} events: a candidate is {judged.refusal}: {judged.summary}")
             known |= {judged.digest: "the same answer"} if judged.digest else {}
@@ -74,9 +75,8 @@ def recorded(bench: Bench) -> Recorded:
     run.log.measured(trials[0], 1.0)
     run.log.ended(trials[0])
     record.advance()
-    second = run.propose(WANT, run.request_id()).proposals.candidates
-    if second:
-        trials += [run.log.started(name) for name in run.admit("second", second)]
+    second = _begun(run, "second")
+    trials += second
     record.advance()
     lost = trials[1] if len(trials) > 1 else trials[0]
     if lost in run.log.running:
@@ -86,7 +86,15 @@ def recorded(bench: Bench) -> Recorded:
     for trial, state in zip(list(run.log.running), (State.STATE_FAILED, State.STATE_STOPPED), strict=False):
         run.log.ended(trial, state)
     record.advance()
+    if not second and _begun(run, "third"):  # of a plugin that waits for all to end
+        record.advance()
     return record
+
+
+def _begun(run: Run, request_id: str) -> list[str]:
+    """Trials of what is proposed, if anything is."""
+    found = run.propose(WANT, run.request_id()).proposals.candidates
+    return [run.log.started(name) for name in run.admit(request_id, found)] if found else []
 
 
 def _rebuilt(bench: Bench, record: Recorded, seq: int, epoch: int | None = None) -> Run:
@@ -94,6 +102,7 @@ def _rebuilt(bench: Bench, record: Recorded, seq: int, epoch: int | None = None)
     record.run.is_open = False
     call = record.run.opening.call
     again = bench.run(run=call.run, epoch=epoch or call.epoch, seed=record.run.opening.seed)
+    again.log = record.run.log
     again.open()
     if seq > again.applied:
         again.send(record.run.log.events[again.applied : seq])

@@ -25,6 +25,8 @@ class BranchAndInsert(Morphism):
     identity convolution. A function needs a branch that ends in a rectifier; otherwise choose "none".
 
     Preserves what both preserve, and is refused where one is; an error of the second names the end of the branch.
+
+    Rules: NO_NODE, BRANCH_OP, BRANCH_GROUPS, BRANCH_AT, FUNCTION_CHANGES, LAYER_SHAPE, KERNEL_UNSEEN.
     """
 
     kind: ClassVar[str] = "branch_and_insert"

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import ClassVar, Final, final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from neunets.draws import generator
 from neunets.errors import InvalidGraph
@@ -24,6 +25,7 @@ __all__ = ["Widen", "width_step"]
 WIDTH: Final[Mapping[str, str]] = MappingProxyType(
     {"conv": "channels", "separable_conv": "channels", "linear": "units"}
 )
+SHARES: Final = Attribute(float, 0.0, low=0.0, high=1.0)
 WIDEST: Final = 1 << 20  # index maps are made before the new graph can be checked
 BOUND: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -40,17 +42,19 @@ class Widen(Morphism):
     """Channels of the convolution, or units of the linear layer, `node` grow to `width`.
 
     Net2WiderNet: Chen et al., arXiv:1511.05641; NeuNetS, eq. 2-3. A new channel j copies a random old one g(j), and all
-    that mix channels divide the weights of a channel by the number of its copies. The index map g follows the channels
-    through batch norms, activations, pools, depthwise convolutions and dropout, at its offset into a concatenation, in
-    blocks through a flattening. Whatever a sum adds to them follows the same map: the layers that compute it are
-    widened alike, in each part of a concatenation by as many as are drawn there. New channels stand behind the old ones
-    of their part. Groups of a convolution grow alike: see `width_step`.
+    that mix channels divide the weights of a channel among its copies. The index map g follows the channels through
+    batch norms, activations, pools, depthwise convolutions and dropout, at its offset into a concatenation, in blocks
+    through a flattening. Whatever a sum adds to them follows the same map: the layers that compute it are widened
+    alike, in each part of a concatenation by as many as are drawn there. New channels stand behind the old ones of
+    their part. Groups of a convolution grow alike: see `width_step`.
 
     A depthwise convolution is widened with the layer that it reads.
 
-    Copies get a gradient at once, but all copies of a channel the same: training without dropout never tells them
-    apart. `noise` does: a deviation relative to that of a layer's mixing weights, added to the rows of all copies but
-    the first; 0 preserves exactly.
+    Copies get a gradient at once, but with equal shares all copies of a channel the same: training without dropout
+    never tells them apart. `shares` does, and preserves exactly: that part of each division is drawn, all divisions
+    being equally likely (0: equal shares), so that no copy gets less than (1 - shares) / copies. `noise` does, too: a
+    deviation relative to that of a layer's mixing weights, added to the rows of all copies but the first; 0 preserves
+    exactly.
 
     Evaluation is preserved, and training as well, batch norms included, since copies have equal statistics; but dropout
     draws for each copy.
@@ -60,12 +64,13 @@ class Widen(Morphism):
 
     kind: ClassVar[str] = "widen"
     arguments: ClassVar[Mapping[str, Attribute]] = MappingProxyType(
-        {"width": Attribute(int, high=WIDEST), "seed": SEED, "noise": NOISE}
+        {"width": Attribute(int, high=WIDEST), "seed": SEED, "noise": NOISE, "shares": SHARES}
     )
 
     width: int
     seed: int = 0
     noise: float = 0.0
+    shares: float = 0.0
 
     def apply(self, graph: Graph) -> Graph:
         maps, shapes = self._maps(graph), infer_shapes(graph)
@@ -90,7 +95,8 @@ class Widen(Morphism):
             if not grows and len(columns) == shapes[source][0]:
                 continue
             if parameter == MIXER.get(node.op) and not is_depthwise(node, shapes[source][0]):
-                found[key] = _shared_out(value, rows, columns, groups_of(node))
+                shares = _shares(columns, self.shares, generator(self.seed, 2, numbers[name]))
+                found[key] = _shared_out(value, rows, columns, shares, groups_of(node))
             else:
                 found[key] = value[columns if parameter == "depthwise" else rows]
             if parameter == MIXER.get(node.op) and grows:
@@ -169,15 +175,27 @@ def _check_groups(graph: Graph, maps: Mapping[str, Indices]) -> None:
                 raise InvalidGraph(node.name, "WIDEN_GROUPS", text)
 
 
-def _shared_out(weight: Array, rows: Indices, columns: Indices, groups: int) -> Array:
+def _shares(columns: Indices, spread: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """(I',): what each new channel gets of the weight of the old one that it copies; the copies of one get 1 together.
+
+    None is below (1 - spread) / copies.
+    """
+    copies = np.bincount(columns)[columns]
+    drawn = rng.exponential(size=len(columns))  # over their sum: Dirichlet's distribution with all parameters 1
+    parts = drawn / np.bincount(columns, drawn)[columns]
+    shares: NDArray[np.float64] = (1.0 - spread) / copies + spread * parts
+    return shares
+
+
+def _shared_out(weight: Array, rows: Indices, columns: Indices, shares: NDArray[np.float64], groups: int) -> Array:
     """(O', I' / groups, ...) of `weight` (O, I / groups, ...): rows are copied, columns divided among their copies.
 
-    `rows` (O',) and `columns` (I',) are index maps. Groups keep their order, and each has as many new columns.
+    `rows` (O',) and `columns` (I',) are index maps, `shares` (I',). Groups keep their order, and each has as many new
+    columns.
     """
     inner = weight.shape[1]
     group = rows // (len(weight) // groups)  # of each new row
-    columns = columns.reshape(groups, -1)
-    copies = np.bincount(columns.ravel())[columns]
+    columns, shares = columns.reshape(groups, -1), shares.reshape(groups, -1)
     picked = weight[rows[:, None], (columns % inner)[group]]
-    shares = picked / copies[group].reshape(picked.shape[:2] + (1,) * (weight.ndim - 2))
-    return np.ascontiguousarray(shares, dtype=weight.dtype)
+    shared = picked * shares[group].reshape(picked.shape[:2] + (1,) * (weight.ndim - 2))
+    return np.ascontiguousarray(shared, dtype=weight.dtype)

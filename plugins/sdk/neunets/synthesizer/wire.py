@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 from google.protobuf import json_format
 
+from neunets import lineage  # not its names: it imports the messages of this package, and may be half loaded
 from neunets.errors import InvalidRequest
 from neunets.hyperparameters import HYPERPARAMETERS, TOTALS, recipe_schema
-from neunets.lineage import lineage_from_proto, lineage_to_proto
 from neunets.ops import OPERATORS
 from neunets.synthesizer import api
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -137,7 +137,7 @@ def candidate_to_proto(candidate: api.Candidate) -> pb.Candidate:
         local_id=candidate.local_id,
         parents=candidate.parents,
         graph=None if candidate.graph is None else graph_to_proto(candidate.graph),
-        lineage=lineage_to_proto(candidate.lineage),
+        lineage=lineage.lineage_to_proto(candidate.lineage),
         recipe=recipe,
         rationale=candidate.rationale,
         labels=candidate.labels,
@@ -151,7 +151,7 @@ def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
     recipe = api.Recipe(**given)
     return api.Candidate(
         graph=graph_from_proto(message.graph) if message.HasField("graph") else None,
-        lineage=lineage_from_proto(message.lineage),
+        lineage=lineage.lineage_from_proto(message.lineage),
         recipe=recipe,
         rationale=message.rationale,
         local_id=message.local_id,

@@ -2508,7 +2508,13 @@ type Model struct {
 	// Other formats that were asked for, refused ones too.
 	Variants []*Variant `protobuf:"bytes,14,rep,name=variants,proto3" json:"variants,omitempty"`
 	// A user's own network, see InjectCandidate.
-	Injected      bool `protobuf:"varint,15,opt,name=injected,proto3" json:"injected,omitempty"`
+	Injected bool `protobuf:"varint,15,opt,name=injected,proto3" json:"injected,omitempty"`
+	// Trial that it came from, where the synthesizer named one.
+	Parent string `protobuf:"bytes,16,opt,name=parent,proto3" json:"parent,omitempty"`
+	// How the network came from its parent's, with its weights; empty: they are its own.
+	Lineage []*v11.Morph `protobuf:"bytes,17,rep,name=lineage,proto3" json:"lineage,omitempty"`
+	// Of a final training, the trial whose network it trains.
+	FinalOf       string `protobuf:"bytes,18,opt,name=final_of,json=finalOf,proto3" json:"final_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2646,6 +2652,27 @@ func (x *Model) GetInjected() bool {
 		return x.Injected
 	}
 	return false
+}
+
+func (x *Model) GetParent() string {
+	if x != nil {
+		return x.Parent
+	}
+	return ""
+}
+
+func (x *Model) GetLineage() []*v11.Morph {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+func (x *Model) GetFinalOf() string {
+	if x != nil {
+		return x.FinalOf
+	}
+	return ""
 }
 
 type Artifact struct {
@@ -4710,7 +4737,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"MODE_ABORT\x10\x02\"&\n" +
 	"\x10ResumeRunRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x99\x05\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x85\x06\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05trial\x18\x02 \x01(\tR\x05trial\x12\x1c\n" +
@@ -4727,7 +4754,10 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\tartifacts\x18\f \x03(\v2\x1c.neunets.service.v1.ArtifactR\tartifacts\x12@\n" +
 	"\afigures\x18\r \x03(\v2&.neunets.service.v1.Model.FiguresEntryR\afigures\x127\n" +
 	"\bvariants\x18\x0e \x03(\v2\x1b.neunets.service.v1.VariantR\bvariants\x12\x1a\n" +
-	"\binjected\x18\x0f \x01(\bR\binjected\x1a:\n" +
+	"\binjected\x18\x0f \x01(\bR\binjected\x12\x16\n" +
+	"\x06parent\x18\x10 \x01(\tR\x06parent\x127\n" +
+	"\alineage\x18\x11 \x03(\v2\x1d.neunets.synthesizer.v1.MorphR\alineage\x12\x19\n" +
+	"\bfinal_of\x18\x12 \x01(\tR\afinalOf\x1a:\n" +
 	"\fFiguresEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"U\n" +
@@ -5014,9 +5044,10 @@ var file_neunets_service_v1_service_proto_goTypes = []any{
 	(*v11.Recipe)(nil),                // 75: neunets.synthesizer.v1.Recipe
 	(*v1.Graph)(nil),                  // 76: neunets.graph.v1.Graph
 	(*v11.TrialEnded)(nil),            // 77: neunets.synthesizer.v1.TrialEnded
-	(*v11.ArtifactRef)(nil),           // 78: neunets.synthesizer.v1.ArtifactRef
-	(*v11.Measured)(nil),              // 79: neunets.synthesizer.v1.Measured
-	(*v11.DescribeResponse)(nil),      // 80: neunets.synthesizer.v1.DescribeResponse
+	(*v11.Morph)(nil),                 // 78: neunets.synthesizer.v1.Morph
+	(*v11.ArtifactRef)(nil),           // 79: neunets.synthesizer.v1.ArtifactRef
+	(*v11.Measured)(nil),              // 80: neunets.synthesizer.v1.Measured
+	(*v11.DescribeResponse)(nil),      // 81: neunets.synthesizer.v1.DescribeResponse
 }
 var file_neunets_service_v1_service_proto_depIdxs = []int32{
 	8,  // 0: neunets.service.v1.RegisterDatasetResponse.progress:type_name -> neunets.service.v1.ReadProgress
@@ -5056,83 +5087,84 @@ var file_neunets_service_v1_service_proto_depIdxs = []int32{
 	36, // 34: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
 	68, // 35: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
 	52, // 36: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
-	78, // 37: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
-	35, // 38: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
-	79, // 39: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	79, // 40: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	35, // 41: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
-	47, // 42: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
-	48, // 43: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
-	49, // 44: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
-	4,  // 45: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
-	35, // 46: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
-	52, // 47: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
-	4,  // 48: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
-	58, // 49: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
-	80, // 50: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
-	60, // 51: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
-	59, // 52: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
-	72, // 53: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
-	63, // 54: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
-	60, // 55: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
-	5,  // 56: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
-	72, // 57: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
-	69, // 58: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	14, // 59: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
-	16, // 60: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
-	17, // 61: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
-	19, // 62: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
-	33, // 63: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
-	34, // 64: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
-	28, // 65: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
-	29, // 66: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
-	31, // 67: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
-	37, // 68: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
-	39, // 69: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
-	40, // 70: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
-	42, // 71: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
-	45, // 72: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
-	44, // 73: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
-	50, // 74: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
-	53, // 75: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
-	55, // 76: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
-	57, // 77: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
-	61, // 78: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
-	64, // 79: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
-	65, // 80: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
-	6,  // 81: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
-	11, // 82: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
-	9,  // 83: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
-	15, // 84: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
-	15, // 85: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
-	18, // 86: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
-	20, // 87: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
-	15, // 88: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
-	15, // 89: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
-	15, // 90: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
-	30, // 91: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
-	32, // 92: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
-	38, // 93: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
-	35, // 94: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
-	41, // 95: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
-	43, // 96: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
-	46, // 97: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
-	35, // 98: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
-	51, // 99: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
-	54, // 100: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
-	56, // 101: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
-	58, // 102: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
-	62, // 103: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
-	58, // 104: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
-	66, // 105: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
-	7,  // 106: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
-	12, // 107: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
-	10, // 108: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
-	84, // [84:109] is the sub-list for method output_type
-	59, // [59:84] is the sub-list for method input_type
-	59, // [59:59] is the sub-list for extension type_name
-	59, // [59:59] is the sub-list for extension extendee
-	0,  // [0:59] is the sub-list for field type_name
+	78, // 37: neunets.service.v1.Model.lineage:type_name -> neunets.synthesizer.v1.Morph
+	79, // 38: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
+	35, // 39: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
+	80, // 40: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	80, // 41: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	35, // 42: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
+	47, // 43: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
+	48, // 44: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
+	49, // 45: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
+	4,  // 46: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
+	35, // 47: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
+	52, // 48: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
+	4,  // 49: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
+	58, // 50: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
+	81, // 51: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
+	60, // 52: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
+	59, // 53: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
+	72, // 54: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
+	63, // 55: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
+	60, // 56: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
+	5,  // 57: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
+	72, // 58: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
+	69, // 59: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	14, // 60: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
+	16, // 61: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
+	17, // 62: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
+	19, // 63: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
+	33, // 64: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
+	34, // 65: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
+	28, // 66: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
+	29, // 67: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
+	31, // 68: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
+	37, // 69: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
+	39, // 70: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
+	40, // 71: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
+	42, // 72: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
+	45, // 73: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
+	44, // 74: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
+	50, // 75: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
+	53, // 76: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
+	55, // 77: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
+	57, // 78: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
+	61, // 79: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
+	64, // 80: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
+	65, // 81: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
+	6,  // 82: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
+	11, // 83: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
+	9,  // 84: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
+	15, // 85: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
+	15, // 86: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
+	18, // 87: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
+	20, // 88: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
+	15, // 89: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
+	15, // 90: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
+	15, // 91: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
+	30, // 92: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
+	32, // 93: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
+	38, // 94: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
+	35, // 95: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
+	41, // 96: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
+	43, // 97: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
+	46, // 98: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
+	35, // 99: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
+	51, // 100: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
+	54, // 101: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
+	56, // 102: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
+	58, // 103: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
+	62, // 104: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
+	58, // 105: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
+	66, // 106: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
+	7,  // 107: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
+	12, // 108: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
+	10, // 109: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
+	85, // [85:110] is the sub-list for method output_type
+	60, // [60:85] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_neunets_service_v1_service_proto_init() }

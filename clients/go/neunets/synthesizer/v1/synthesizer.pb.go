@@ -108,6 +108,8 @@ const (
 	Schedule_SCHEDULE_UNSPECIFIED Schedule = 0
 	// Linear warm-up, then linear decay to zero over the recipe's total.
 	Schedule_SCHEDULE_ONE_CYCLE Schedule = 1
+	// From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before.
+	Schedule_SCHEDULE_COSINE_RESTARTS Schedule = 2
 )
 
 // Enum value maps for Schedule.
@@ -115,10 +117,12 @@ var (
 	Schedule_name = map[int32]string{
 		0: "SCHEDULE_UNSPECIFIED",
 		1: "SCHEDULE_ONE_CYCLE",
+		2: "SCHEDULE_COSINE_RESTARTS",
 	}
 	Schedule_value = map[string]int32{
-		"SCHEDULE_UNSPECIFIED": 0,
-		"SCHEDULE_ONE_CYCLE":   1,
+		"SCHEDULE_UNSPECIFIED":     0,
+		"SCHEDULE_ONE_CYCLE":       1,
+		"SCHEDULE_COSINE_RESTARTS": 2,
 	}
 )
 
@@ -1531,10 +1535,13 @@ type Candidate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unique within the run; the engine assigns the real id and answers it in Proposed.
 	LocalId string `protobuf:"bytes,1,opt,name=local_id,json=localId,proto3" json:"local_id,omitempty"`
-	// Ids of earlier candidates.
+	// The engine's ids of earlier candidates of the run; others are rejected with BAD_PARENT.
 	Parents []string  `protobuf:"bytes,2,rep,name=parents,proto3" json:"parents,omitempty"`
 	Graph   *v1.Graph `protobuf:"bytes,3,opt,name=graph,proto3" json:"graph,omitempty"`
-	// How it came from parents[0]; without a graph, the engine derives it.
+	// How it came from parents[0], step by step. Its training begins with the weights that the parent's trial has left,
+	// derived alike; without such weights it is rejected with BAD_PARENT. A step that cannot be applied is rejected with
+	// BAD_MORPH. Without a graph the engine derives it, and fills it in where it echoes the candidate; with a graph both
+	// have to be the same network, else it is rejected with LINEAGE_DIFFERS.
 	Lineage    []*Morph    `protobuf:"bytes,4,rep,name=lineage,proto3" json:"lineage,omitempty"`
 	Recipe     *Recipe     `protobuf:"bytes,5,opt,name=recipe,proto3" json:"recipe,omitempty"`
 	Prediction *Prediction `protobuf:"bytes,6,opt,name=prediction,proto3" json:"prediction,omitempty"`
@@ -1632,12 +1639,16 @@ func (x *Candidate) GetLabels() map[string]string {
 	return nil
 }
 
+// A named change of a network: docs/morphisms.md lists the kinds with their arguments.
 type Morph struct {
-	state              protoimpl.MessageState   `protogen:"open.v1"`
-	Kind               string                   `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Node               string                   `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
-	Args               map[string]*v1.Attribute `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
-	FunctionPreserving bool                     `protobuf:"varint,4,opt,name=function_preserving,json=functionPreserving,proto3" json:"function_preserving,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Kind  string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Where it happens.
+	Node string                   `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Args map[string]*v1.Attribute `protobuf:"bytes,3,rep,name=args,proto3" json:"args,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The claim that the child computes what its parent does. The worker measures it before training; where it is claimed
+	// of all steps and does not hold, the trial's end carries a warning NOT_PRESERVED.
+	FunctionPreserving bool `protobuf:"varint,4,opt,name=function_preserving,json=functionPreserving,proto3" json:"function_preserving,omitempty"`
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1737,8 +1748,10 @@ type Recipe struct {
 	TestMirror *bool `protobuf:"varint,17,opt,name=test_mirror,json=testMirror,proto3,oneof" json:"test_mirror,omitempty"`
 	// Loss of an example by the frequency f of its class: f^-class_weighting, normalised. 0: all alike, 1: balanced.
 	ClassWeighting *float64 `protobuf:"fixed64,18,opt,name=class_weighting,json=classWeighting,proto3,oneof" json:"class_weighting,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// Of SCHEDULE_COSINE_RESTARTS.
+	Cycles        *uint32 `protobuf:"varint,19,opt,name=cycles,proto3,oneof" json:"cycles,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Recipe) Reset() {
@@ -1906,6 +1919,13 @@ func (x *Recipe) GetTestMirror() bool {
 func (x *Recipe) GetClassWeighting() float64 {
 	if x != nil && x.ClassWeighting != nil {
 		return *x.ClassWeighting
+	}
+	return 0
+}
+
+func (x *Recipe) GetCycles() uint32 {
+	if x != nil && x.Cycles != nil {
+		return *x.Cycles
 	}
 	return 0
 }
@@ -2669,7 +2689,8 @@ type TrialEnded struct {
 	Attempt   uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	State     TrialEnded_State       `protobuf:"varint,4,opt,name=state,proto3,enum=neunets.synthesizer.v1.TrialEnded_State" json:"state,omitempty"`
 	// "valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
-	// "images_per_s"; may hold NaN.
+	// "images_per_s"; of a trial that has inherited its weights "inherited_delta": before the training, the largest
+	// difference between its logits and its parent's, over the parent's largest logit, where that is above 1. May hold NaN.
 	Metrics       map[string]float64      `protobuf:"bytes,5,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
 	DeviceS       float64                 `protobuf:"fixed64,6,opt,name=device_s,json=deviceS,proto3" json:"device_s,omitempty"`
 	PeakBytes     uint64                  `protobuf:"varint,7,opt,name=peak_bytes,json=peakBytes,proto3" json:"peak_bytes,omitempty"`
@@ -3266,7 +3287,7 @@ func (*CloseResponse) Descriptor() ([]byte, []int) {
 type Diagnostic struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Severity Diagnostic_Severity    `protobuf:"varint,1,opt,name=severity,proto3,enum=neunets.synthesizer.v1.Diagnostic_Severity" json:"severity,omitempty"`
-	// Stable, upper case: "BAD_GRAPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", "NOT_A_NUMBER", ...
+	// Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ...
 	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
 	// Field path or node name.
 	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
@@ -3856,6 +3877,159 @@ func (x *ValidateGraphResponse) GetDiagnostics() []*Diagnostic {
 	return nil
 }
 
+type ApplyMorphsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Base:
+	//
+	//	*ApplyMorphsRequest_Graph
+	//	*ApplyMorphsRequest_Candidate
+	Base          isApplyMorphsRequest_Base `protobuf_oneof:"base"`
+	Run           string                    `protobuf:"bytes,3,opt,name=run,proto3" json:"run,omitempty"`
+	Lineage       []*Morph                  `protobuf:"bytes,4,rep,name=lineage,proto3" json:"lineage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyMorphsRequest) Reset() {
+	*x = ApplyMorphsRequest{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyMorphsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyMorphsRequest) ProtoMessage() {}
+
+func (x *ApplyMorphsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyMorphsRequest.ProtoReflect.Descriptor instead.
+func (*ApplyMorphsRequest) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ApplyMorphsRequest) GetBase() isApplyMorphsRequest_Base {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *ApplyMorphsRequest) GetGraph() *v1.Graph {
+	if x != nil {
+		if x, ok := x.Base.(*ApplyMorphsRequest_Graph); ok {
+			return x.Graph
+		}
+	}
+	return nil
+}
+
+func (x *ApplyMorphsRequest) GetCandidate() string {
+	if x != nil {
+		if x, ok := x.Base.(*ApplyMorphsRequest_Candidate); ok {
+			return x.Candidate
+		}
+	}
+	return ""
+}
+
+func (x *ApplyMorphsRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *ApplyMorphsRequest) GetLineage() []*Morph {
+	if x != nil {
+		return x.Lineage
+	}
+	return nil
+}
+
+type isApplyMorphsRequest_Base interface {
+	isApplyMorphsRequest_Base()
+}
+
+type ApplyMorphsRequest_Graph struct {
+	Graph *v1.Graph `protobuf:"bytes,1,opt,name=graph,proto3,oneof"`
+}
+
+type ApplyMorphsRequest_Candidate struct {
+	// The engine's id of a candidate of `run`.
+	Candidate string `protobuf:"bytes,2,opt,name=candidate,proto3,oneof"`
+}
+
+func (*ApplyMorphsRequest_Graph) isApplyMorphsRequest_Base() {}
+
+func (*ApplyMorphsRequest_Candidate) isApplyMorphsRequest_Base() {}
+
+type ApplyMorphsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset where a step is refused.
+	Graph *v1.Graph `protobuf:"bytes,1,opt,name=graph,proto3" json:"graph,omitempty"`
+	// Empty: every step was applied.
+	Diagnostics   []*Diagnostic `protobuf:"bytes,2,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApplyMorphsResponse) Reset() {
+	*x = ApplyMorphsResponse{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApplyMorphsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApplyMorphsResponse) ProtoMessage() {}
+
+func (x *ApplyMorphsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApplyMorphsResponse.ProtoReflect.Descriptor instead.
+func (*ApplyMorphsResponse) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *ApplyMorphsResponse) GetGraph() *v1.Graph {
+	if x != nil {
+		return x.Graph
+	}
+	return nil
+}
+
+func (x *ApplyMorphsResponse) GetDiagnostics() []*Diagnostic {
+	if x != nil {
+		return x.Diagnostics
+	}
+	return nil
+}
+
 var File_neunets_synthesizer_v1_synthesizer_proto protoreflect.FileDescriptor
 
 const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
@@ -4007,7 +4181,7 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x13function_preserving\x18\x04 \x01(\bR\x12functionPreserving\x1aT\n" +
 	"\tArgsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x121\n" +
-	"\x05value\x18\x02 \x01(\v2\x1b.neunets.graph.v1.AttributeR\x05value:\x028\x01\"\xdb\x06\n" +
+	"\x05value\x18\x02 \x01(\v2\x1b.neunets.graph.v1.AttributeR\x05value:\x028\x01\"\x83\a\n" +
 	"\x06Recipe\x12\x18\n" +
 	"\x06epochs\x18\x01 \x01(\x01H\x00R\x06epochs\x12\x1b\n" +
 	"\bdevice_s\x18\x02 \x01(\x01H\x00R\adeviceS\x12\x16\n" +
@@ -4030,7 +4204,8 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\rnorm_momentum\x18\x10 \x01(\x01H\vR\fnormMomentum\x88\x01\x01\x12$\n" +
 	"\vtest_mirror\x18\x11 \x01(\bH\fR\n" +
 	"testMirror\x88\x01\x01\x12,\n" +
-	"\x0fclass_weighting\x18\x12 \x01(\x01H\rR\x0eclassWeighting\x88\x01\x01B\a\n" +
+	"\x0fclass_weighting\x18\x12 \x01(\x01H\rR\x0eclassWeighting\x88\x01\x01\x12\x1b\n" +
+	"\x06cycles\x18\x13 \x01(\rH\x0eR\x06cycles\x88\x01\x01B\a\n" +
 	"\x05totalB\x10\n" +
 	"\x0e_learning_rateB\v\n" +
 	"\t_momentumB\x0f\n" +
@@ -4045,7 +4220,8 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"_averagingB\x10\n" +
 	"\x0e_norm_momentumB\x0e\n" +
 	"\f_test_mirrorB\x12\n" +
-	"\x10_class_weighting\"`\n" +
+	"\x10_class_weightingB\t\n" +
+	"\a_cycles\"`\n" +
 	"\n" +
 	"Prediction\x12\x16\n" +
 	"\x06metric\x18\x01 \x01(\tR\x06metric\x12\x12\n" +
@@ -4213,7 +4389,16 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\tR\x03run\x12-\n" +
 	"\x05graph\x18\x02 \x01(\v2\x17.neunets.graph.v1.GraphR\x05graph\"]\n" +
 	"\x15ValidateGraphResponse\x12D\n" +
-	"\vdiagnostics\x18\x01 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics*\xd5\x02\n" +
+	"\vdiagnostics\x18\x01 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics\"\xb8\x01\n" +
+	"\x12ApplyMorphsRequest\x12/\n" +
+	"\x05graph\x18\x01 \x01(\v2\x17.neunets.graph.v1.GraphH\x00R\x05graph\x12\x1e\n" +
+	"\tcandidate\x18\x02 \x01(\tH\x00R\tcandidate\x12\x10\n" +
+	"\x03run\x18\x03 \x01(\tR\x03run\x127\n" +
+	"\alineage\x18\x04 \x03(\v2\x1d.neunets.synthesizer.v1.MorphR\alineageB\x06\n" +
+	"\x04base\"\x8a\x01\n" +
+	"\x13ApplyMorphsResponse\x12-\n" +
+	"\x05graph\x18\x01 \x01(\v2\x17.neunets.graph.v1.GraphR\x05graph\x12D\n" +
+	"\vdiagnostics\x18\x02 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics*\xd5\x02\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -4227,10 +4412,11 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x18CAPABILITY_BUDGET_CHANGE\x10\b\x12\x1e\n" +
 	"\x1aCAPABILITY_MULTI_OBJECTIVE\x10\t\x12\x1d\n" +
 	"\x19CAPABILITY_ONNX_PROPOSALS\x10\n" +
-	"*<\n" +
+	"*Z\n" +
 	"\bSchedule\x12\x18\n" +
 	"\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n" +
-	"\x12SCHEDULE_ONE_CYCLE\x10\x012\x84\x05\n" +
+	"\x12SCHEDULE_ONE_CYCLE\x10\x01\x12\x1c\n" +
+	"\x18SCHEDULE_COSINE_RESTARTS\x10\x022\x84\x05\n" +
 	"\vSynthesizer\x12]\n" +
 	"\bDescribe\x12'.neunets.synthesizer.v1.DescribeRequest\x1a(.neunets.synthesizer.v1.DescribeResponse\x12Q\n" +
 	"\x04Open\x12#.neunets.synthesizer.v1.OpenRequest\x1a$.neunets.synthesizer.v1.OpenResponse\x12Z\n" +
@@ -4238,13 +4424,14 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x06Ingest\x12%.neunets.synthesizer.v1.IngestRequest\x1a&.neunets.synthesizer.v1.IngestResponse\x12W\n" +
 	"\x06Assess\x12%.neunets.synthesizer.v1.AssessRequest\x1a&.neunets.synthesizer.v1.AssessResponse\x12_\n" +
 	"\bSnapshot\x12'.neunets.synthesizer.v1.SnapshotRequest\x1a(.neunets.synthesizer.v1.SnapshotResponse0\x01\x12T\n" +
-	"\x05Close\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\x9a\x03\n" +
+	"\x05Close\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\x82\x04\n" +
 	"\n" +
 	"PluginHost\x12]\n" +
 	"\bRegister\x12'.neunets.synthesizer.v1.RegisterRequest\x1a(.neunets.synthesizer.v1.RegisterResponse\x12T\n" +
 	"\x05Renew\x12$.neunets.synthesizer.v1.RenewRequest\x1a%.neunets.synthesizer.v1.RenewResponse\x12i\n" +
 	"\fEstimateCost\x12+.neunets.synthesizer.v1.EstimateCostRequest\x1a,.neunets.synthesizer.v1.EstimateCostResponse\x12l\n" +
-	"\rValidateGraph\x12,.neunets.synthesizer.v1.ValidateGraphRequest\x1a-.neunets.synthesizer.v1.ValidateGraphResponseBS\n" +
+	"\rValidateGraph\x12,.neunets.synthesizer.v1.ValidateGraphRequest\x1a-.neunets.synthesizer.v1.ValidateGraphResponse\x12f\n" +
+	"\vApplyMorphs\x12*.neunets.synthesizer.v1.ApplyMorphsRequest\x1a+.neunets.synthesizer.v1.ApplyMorphsResponseBS\n" +
 	"\x1adev.neunets.synthesizer.v1P\x01Z3neunets.dev/go/neunets/synthesizer/v1;synthesizerv1b\x06proto3"
 
 var (
@@ -4260,7 +4447,7 @@ func file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP() []byte {
 }
 
 var file_neunets_synthesizer_v1_synthesizer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
 var file_neunets_synthesizer_v1_synthesizer_proto_goTypes = []any{
 	(Capability)(0),               // 0: neunets.synthesizer.v1.Capability
 	(Schedule)(0),                 // 1: neunets.synthesizer.v1.Schedule
@@ -4315,35 +4502,37 @@ var file_neunets_synthesizer_v1_synthesizer_proto_goTypes = []any{
 	(*EstimateCostResponse)(nil),  // 50: neunets.synthesizer.v1.EstimateCostResponse
 	(*ValidateGraphRequest)(nil),  // 51: neunets.synthesizer.v1.ValidateGraphRequest
 	(*ValidateGraphResponse)(nil), // 52: neunets.synthesizer.v1.ValidateGraphResponse
-	nil,                           // 53: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
-	nil,                           // 54: neunets.synthesizer.v1.Candidate.LabelsEntry
-	nil,                           // 55: neunets.synthesizer.v1.Morph.ArgsEntry
-	nil,                           // 56: neunets.synthesizer.v1.Measured.MetricsEntry
-	nil,                           // 57: neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	nil,                           // 58: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
-	(*durationpb.Duration)(nil),   // 59: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 60: google.protobuf.Struct
-	(*v1.Input)(nil),              // 61: neunets.graph.v1.Input
-	(*v1.Graph)(nil),              // 62: neunets.graph.v1.Graph
-	(*timestamppb.Timestamp)(nil), // 63: google.protobuf.Timestamp
-	(*v1.Attribute)(nil),          // 64: neunets.graph.v1.Attribute
+	(*ApplyMorphsRequest)(nil),    // 53: neunets.synthesizer.v1.ApplyMorphsRequest
+	(*ApplyMorphsResponse)(nil),   // 54: neunets.synthesizer.v1.ApplyMorphsResponse
+	nil,                           // 55: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	nil,                           // 56: neunets.synthesizer.v1.Candidate.LabelsEntry
+	nil,                           // 57: neunets.synthesizer.v1.Morph.ArgsEntry
+	nil,                           // 58: neunets.synthesizer.v1.Measured.MetricsEntry
+	nil,                           // 59: neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	nil,                           // 60: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	(*durationpb.Duration)(nil),   // 61: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 62: google.protobuf.Struct
+	(*v1.Input)(nil),              // 63: neunets.graph.v1.Input
+	(*v1.Graph)(nil),              // 64: neunets.graph.v1.Graph
+	(*timestamppb.Timestamp)(nil), // 65: google.protobuf.Timestamp
+	(*v1.Attribute)(nil),          // 66: neunets.graph.v1.Attribute
 }
 var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	0,  // 0: neunets.synthesizer.v1.DescribeResponse.capabilities:type_name -> neunets.synthesizer.v1.Capability
-	59, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
-	59, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
+	61, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
+	61, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
 	5,  // 3: neunets.synthesizer.v1.OpenRequest.call:type_name -> neunets.synthesizer.v1.Call
 	10, // 4: neunets.synthesizer.v1.OpenRequest.problem:type_name -> neunets.synthesizer.v1.Problem
 	14, // 5: neunets.synthesizer.v1.OpenRequest.budget:type_name -> neunets.synthesizer.v1.Budget
-	60, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
+	62, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
 	40, // 7: neunets.synthesizer.v1.OpenRequest.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
-	60, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
+	62, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
 	43, // 9: neunets.synthesizer.v1.OpenResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	61, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
+	63, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
 	11, // 11: neunets.synthesizer.v1.Problem.dataset:type_name -> neunets.synthesizer.v1.DatasetProfile
 	12, // 12: neunets.synthesizer.v1.Problem.objectives:type_name -> neunets.synthesizer.v1.Objective
 	13, // 13: neunets.synthesizer.v1.Problem.constraints:type_name -> neunets.synthesizer.v1.Constraint
-	53, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	55, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
 	5,  // 15: neunets.synthesizer.v1.ProposeRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 16: neunets.synthesizer.v1.ProposeRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	17, // 17: neunets.synthesizer.v1.ProposeResponse.proposals:type_name -> neunets.synthesizer.v1.Proposals
@@ -4352,19 +4541,19 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	40, // 20: neunets.synthesizer.v1.ProposeResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
 	43, // 21: neunets.synthesizer.v1.ProposeResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
 	20, // 22: neunets.synthesizer.v1.Proposals.candidates:type_name -> neunets.synthesizer.v1.Candidate
-	59, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
-	62, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
+	61, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
+	64, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
 	21, // 25: neunets.synthesizer.v1.Candidate.lineage:type_name -> neunets.synthesizer.v1.Morph
 	22, // 26: neunets.synthesizer.v1.Candidate.recipe:type_name -> neunets.synthesizer.v1.Recipe
 	23, // 27: neunets.synthesizer.v1.Candidate.prediction:type_name -> neunets.synthesizer.v1.Prediction
-	54, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
-	55, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
+	56, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
+	57, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
 	1,  // 30: neunets.synthesizer.v1.Recipe.schedule:type_name -> neunets.synthesizer.v1.Schedule
 	5,  // 31: neunets.synthesizer.v1.IngestRequest.call:type_name -> neunets.synthesizer.v1.Call
 	26, // 32: neunets.synthesizer.v1.IngestRequest.events:type_name -> neunets.synthesizer.v1.Event
 	40, // 33: neunets.synthesizer.v1.IngestResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
 	43, // 34: neunets.synthesizer.v1.IngestResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	63, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
+	65, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
 	29, // 36: neunets.synthesizer.v1.Event.proposed:type_name -> neunets.synthesizer.v1.Proposed
 	31, // 37: neunets.synthesizer.v1.Event.rejected:type_name -> neunets.synthesizer.v1.Rejected
 	32, // 38: neunets.synthesizer.v1.Event.started:type_name -> neunets.synthesizer.v1.TrialStarted
@@ -4377,56 +4566,62 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	30, // 45: neunets.synthesizer.v1.Proposed.candidates:type_name -> neunets.synthesizer.v1.ProposedCandidate
 	20, // 46: neunets.synthesizer.v1.ProposedCandidate.candidate:type_name -> neunets.synthesizer.v1.Candidate
 	43, // 47: neunets.synthesizer.v1.Rejected.why:type_name -> neunets.synthesizer.v1.Diagnostic
-	56, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
+	58, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
 	2,  // 49: neunets.synthesizer.v1.TrialEnded.state:type_name -> neunets.synthesizer.v1.TrialEnded.State
-	57, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	58, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	59, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	60, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
 	43, // 52: neunets.synthesizer.v1.TrialEnded.error:type_name -> neunets.synthesizer.v1.Diagnostic
 	5,  // 53: neunets.synthesizer.v1.AssessRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 54: neunets.synthesizer.v1.AssessRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	3,  // 55: neunets.synthesizer.v1.AssessResponse.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
 	37, // 56: neunets.synthesizer.v1.AssessResponse.stop:type_name -> neunets.synthesizer.v1.StopTrial
-	59, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
+	61, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
 	23, // 58: neunets.synthesizer.v1.StopTrial.predicted:type_name -> neunets.synthesizer.v1.Prediction
 	5,  // 59: neunets.synthesizer.v1.SnapshotRequest.call:type_name -> neunets.synthesizer.v1.Call
 	44, // 60: neunets.synthesizer.v1.Checkpoint.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
 	5,  // 61: neunets.synthesizer.v1.CloseRequest.call:type_name -> neunets.synthesizer.v1.Call
 	4,  // 62: neunets.synthesizer.v1.Diagnostic.severity:type_name -> neunets.synthesizer.v1.Diagnostic.Severity
 	7,  // 63: neunets.synthesizer.v1.RegisterRequest.self:type_name -> neunets.synthesizer.v1.DescribeResponse
-	59, // 64: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
-	59, // 65: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
-	62, // 66: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
-	62, // 67: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
+	61, // 64: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
+	61, // 65: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
+	64, // 66: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
+	64, // 67: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
 	43, // 68: neunets.synthesizer.v1.ValidateGraphResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	64, // 69: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
-	44, // 70: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
-	6,  // 71: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
-	8,  // 72: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
-	15, // 73: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
-	24, // 74: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
-	35, // 75: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
-	38, // 76: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
-	41, // 77: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
-	45, // 78: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
-	47, // 79: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
-	49, // 80: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
-	51, // 81: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
-	7,  // 82: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
-	9,  // 83: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
-	16, // 84: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
-	25, // 85: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
-	36, // 86: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
-	39, // 87: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
-	42, // 88: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
-	46, // 89: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
-	48, // 90: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
-	50, // 91: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
-	52, // 92: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
-	82, // [82:93] is the sub-list for method output_type
-	71, // [71:82] is the sub-list for method input_type
-	71, // [71:71] is the sub-list for extension type_name
-	71, // [71:71] is the sub-list for extension extendee
-	0,  // [0:71] is the sub-list for field type_name
+	64, // 69: neunets.synthesizer.v1.ApplyMorphsRequest.graph:type_name -> neunets.graph.v1.Graph
+	21, // 70: neunets.synthesizer.v1.ApplyMorphsRequest.lineage:type_name -> neunets.synthesizer.v1.Morph
+	64, // 71: neunets.synthesizer.v1.ApplyMorphsResponse.graph:type_name -> neunets.graph.v1.Graph
+	43, // 72: neunets.synthesizer.v1.ApplyMorphsResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	66, // 73: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
+	44, // 74: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
+	6,  // 75: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
+	8,  // 76: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
+	15, // 77: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
+	24, // 78: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
+	35, // 79: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
+	38, // 80: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
+	41, // 81: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
+	45, // 82: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
+	47, // 83: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
+	49, // 84: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
+	51, // 85: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
+	53, // 86: neunets.synthesizer.v1.PluginHost.ApplyMorphs:input_type -> neunets.synthesizer.v1.ApplyMorphsRequest
+	7,  // 87: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
+	9,  // 88: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
+	16, // 89: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
+	25, // 90: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
+	36, // 91: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
+	39, // 92: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
+	42, // 93: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
+	46, // 94: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
+	48, // 95: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
+	50, // 96: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
+	52, // 97: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
+	54, // 98: neunets.synthesizer.v1.PluginHost.ApplyMorphs:output_type -> neunets.synthesizer.v1.ApplyMorphsResponse
+	87, // [87:99] is the sub-list for method output_type
+	75, // [75:87] is the sub-list for method input_type
+	75, // [75:75] is the sub-list for extension type_name
+	75, // [75:75] is the sub-list for extension extendee
+	0,  // [0:75] is the sub-list for field type_name
 }
 
 func init() { file_neunets_synthesizer_v1_synthesizer_proto_init() }
@@ -4463,13 +4658,17 @@ func file_neunets_synthesizer_v1_synthesizer_proto_init() {
 		(*Checkpoint_Inline)(nil),
 		(*Checkpoint_Ref)(nil),
 	}
+	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48].OneofWrappers = []any{
+		(*ApplyMorphsRequest_Graph)(nil),
+		(*ApplyMorphsRequest_Candidate)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc), len(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   54,
+			NumMessages:   56,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

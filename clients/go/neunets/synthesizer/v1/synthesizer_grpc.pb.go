@@ -408,6 +408,7 @@ const (
 	PluginHost_Renew_FullMethodName         = "/neunets.synthesizer.v1.PluginHost/Renew"
 	PluginHost_EstimateCost_FullMethodName  = "/neunets.synthesizer.v1.PluginHost/EstimateCost"
 	PluginHost_ValidateGraph_FullMethodName = "/neunets.synthesizer.v1.PluginHost/ValidateGraph"
+	PluginHost_ApplyMorphs_FullMethodName   = "/neunets.synthesizer.v1.PluginHost/ApplyMorphs"
 )
 
 // PluginHostClient is the client API for PluginHost service.
@@ -428,6 +429,8 @@ type PluginHostClient interface {
 	EstimateCost(ctx context.Context, in *EstimateCostRequest, opts ...grpc.CallOption) (*EstimateCostResponse, error)
 	// The same checks that a proposed candidate's graph passes.
 	ValidateGraph(ctx context.Context, in *ValidateGraphRequest, opts ...grpc.CallOption) (*ValidateGraphResponse, error)
+	// The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone.
+	ApplyMorphs(ctx context.Context, in *ApplyMorphsRequest, opts ...grpc.CallOption) (*ApplyMorphsResponse, error)
 }
 
 type pluginHostClient struct {
@@ -478,6 +481,16 @@ func (c *pluginHostClient) ValidateGraph(ctx context.Context, in *ValidateGraphR
 	return out, nil
 }
 
+func (c *pluginHostClient) ApplyMorphs(ctx context.Context, in *ApplyMorphsRequest, opts ...grpc.CallOption) (*ApplyMorphsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ApplyMorphsResponse)
+	err := c.cc.Invoke(ctx, PluginHost_ApplyMorphs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PluginHostServer is the server API for PluginHost service.
 // All implementations must embed UnimplementedPluginHostServer
 // for forward compatibility.
@@ -496,6 +509,8 @@ type PluginHostServer interface {
 	EstimateCost(context.Context, *EstimateCostRequest) (*EstimateCostResponse, error)
 	// The same checks that a proposed candidate's graph passes.
 	ValidateGraph(context.Context, *ValidateGraphRequest) (*ValidateGraphResponse, error)
+	// The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone.
+	ApplyMorphs(context.Context, *ApplyMorphsRequest) (*ApplyMorphsResponse, error)
 	mustEmbedUnimplementedPluginHostServer()
 }
 
@@ -517,6 +532,9 @@ func (UnimplementedPluginHostServer) EstimateCost(context.Context, *EstimateCost
 }
 func (UnimplementedPluginHostServer) ValidateGraph(context.Context, *ValidateGraphRequest) (*ValidateGraphResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ValidateGraph not implemented")
+}
+func (UnimplementedPluginHostServer) ApplyMorphs(context.Context, *ApplyMorphsRequest) (*ApplyMorphsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ApplyMorphs not implemented")
 }
 func (UnimplementedPluginHostServer) mustEmbedUnimplementedPluginHostServer() {}
 func (UnimplementedPluginHostServer) testEmbeddedByValue()                    {}
@@ -611,6 +629,24 @@ func _PluginHost_ValidateGraph_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PluginHost_ApplyMorphs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ApplyMorphsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginHostServer).ApplyMorphs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PluginHost_ApplyMorphs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginHostServer).ApplyMorphs(ctx, req.(*ApplyMorphsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PluginHost_ServiceDesc is the grpc.ServiceDesc for PluginHost service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -633,6 +669,10 @@ var PluginHost_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ValidateGraph",
 			Handler:    _PluginHost_ValidateGraph_Handler,
+		},
+		{
+			MethodName: "ApplyMorphs",
+			Handler:    _PluginHost_ApplyMorphs_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

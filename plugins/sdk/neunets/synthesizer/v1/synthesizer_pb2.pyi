@@ -1204,8 +1204,8 @@ class TrialEnded(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """"valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
-        "images_per_s"; of a trial that has inherited its weights "inherited_delta", the largest difference between its
-        logits and its parent's before the training. May hold NaN.
+        "images_per_s"; of a trial that has inherited its weights "inherited_delta": before the training, the largest
+        difference between its logits and its parent's, over the parent's largest logit, where that is above 1. May hold NaN.
         """
 
     @property

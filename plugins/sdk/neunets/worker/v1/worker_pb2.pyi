@@ -541,8 +541,9 @@ class CompleteRequest(google.protobuf.message.Message):
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """As in ReportRequest, and "epochs", "valid_balanced_accuracy", "valid_macro_f1"; final jobs also "test_accuracy",
-        "test_balanced_accuracy", "test_macro_f1", "test_loss"; jobs with an inheritance "inherited_delta", the largest
-        difference between the logits of parent and child on a batch, in float32, before the training.
+        "test_balanced_accuracy", "test_macro_f1", "test_loss"; jobs with an inheritance "inherited_delta": before the
+        training, the largest difference between the logits of parent and child on a batch, in float32 and over the parent's
+        largest logit, where that is above 1.
         """
 
     @property

@@ -1,0 +1,44 @@
+"""How large networks may be: the user's bounds, and what the budget affords."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from neunets.cost import STEP_COST, Cost
+from neunets.synthesizer import Budget, Problem
+
+__all__ = ["SLOT_FLOPS", "Bounds"]
+
+# Operations a second of an unmeasured slot.
+SLOT_FLOPS: Final = 5e10
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Most parameters, and operations of one example; infinite: no bound."""
+
+    params: float = math.inf
+    flops: float = math.inf
+
+    @staticmethod
+    def of(problem: Problem) -> Bounds:
+        """The user's."""
+        return Bounds(
+            math.inf if problem.max_params is None else problem.max_params,
+            math.inf if problem.max_flops is None else problem.max_flops,
+        )
+
+    def share(self, part: float) -> Bounds:
+        return Bounds(part * self.params, part * self.flops)
+
+    def affordable(self, problem: Problem, budget: Budget, passes: float) -> Bounds:
+        """So that the whole wall budget, on all slots, could train the network on the data `passes` times."""
+        if budget.wall_s is None:
+            return self
+        flops = budget.wall_s * budget.slots * (budget.slot_flops or SLOT_FLOPS)
+        return Bounds(self.params, min(self.flops, flops / (STEP_COST * passes * problem.train_rows)))
+
+    def keep(self, price: Cost) -> bool:
+        return price.params <= self.params and price.flops <= self.flops

@@ -1,0 +1,84 @@
+"""What the engine's host makes of morphisms for a plugin: of a graph, or of a candidate of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from fakes import IMAGE, network
+from neunets.errors import InvalidRequest, NotFound
+from neunets.graph import Node
+from neunets.graph.v1 import graph_pb2
+from neunets.lineage import lineage_to_proto
+from neunets.morphisms import Deepen, Morphism, Widen, derive
+from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.wire import graph_from_proto, graph_to_proto
+from neunets_engine.admission import Rules
+from neunets_engine.plugins import PluginHost
+
+GRAPH = network(IMAGE, 3, 8)
+LINEAGE = (Widen("hidden", 12, shares=0.5), Deepen("relu", "linear"))
+
+
+def admitted(run: str, candidate: str) -> graph_pb2.Graph:
+    """The one network of the one run."""
+    if (run, candidate) != ("runs/r1", "c000001"):
+        raise NotFound(f"{run} has admitted no candidate {candidate!r}")
+    return graph_to_proto(GRAPH)
+
+
+@pytest.fixture
+def host() -> PluginHost:
+    return PluginHost(lambda run: Rules(IMAGE, 3, None), admitted)
+
+
+async def applied(host: PluginHost, *lineage: Morphism, **base: Any) -> synthesizer_pb2.ApplyMorphsResponse:
+    request = synthesizer_pb2.ApplyMorphsRequest(lineage=lineage_to_proto(lineage), **base)
+    return await host.ApplyMorphs(request, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("base", [{"graph": graph_to_proto(GRAPH)}, {"run": "runs/r1", "candidate": "c000001"}])
+async def test_a_lineage_is_applied_to_a_graph_or_a_candidate(host: PluginHost, base: dict[str, Any]) -> None:
+    answer = await applied(host, *LINEAGE, **base)
+    assert graph_from_proto(answer.graph) == derive(GRAPH, LINEAGE)
+    assert not answer.diagnostics
+
+
+async def test_no_step_leaves_the_graph_as_it_is(host: PluginHost) -> None:
+    assert graph_from_proto((await applied(host, graph=graph_to_proto(GRAPH))).graph) == GRAPH
+
+
+async def test_a_refused_step_is_a_diagnostic_in_place_of_a_graph(host: PluginHost) -> None:
+    answer = await applied(host, LINEAGE[0], Widen("hidden", 12), run="runs/r1", candidate="c000001")
+    (why,) = answer.diagnostics
+    assert (why.code, why.path) == ("BAD_MORPH", "lineage[1]")
+    assert "it is 12 wide already" in why.summary
+    assert not answer.HasField("graph")
+
+
+async def test_an_unknown_candidate_is_not_found(host: PluginHost) -> None:
+    with pytest.raises(NotFound, match="runs/r1 has admitted no candidate 'c000002'"):
+        await applied(host, *LINEAGE, run="runs/r1", candidate="c000002")
+
+
+async def test_without_a_base_nothing_is_applied(host: PluginHost) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await applied(host, *LINEAGE, run="runs/r1")
+    assert caught.value.field == "base"
+
+
+async def test_a_graph_that_is_none_is_refused(host: PluginHost) -> None:
+    broken = graph_to_proto(GRAPH)
+    broken.nodes[1].inputs[0] = "nowhere"
+    with pytest.raises(InvalidRequest, match="nowhere") as caught:
+        await applied(host, *LINEAGE, graph=broken)
+    assert caught.value.field == "graph"
+
+
+async def test_the_bounds_of_a_run_are_left_to_its_candidates(host: PluginHost) -> None:
+    """A graph of other classes, which no candidate may be, is morphed all the same."""
+    graph = network(IMAGE, 7, 8)
+    answer = await applied(host, Widen("hidden", 9), graph=graph_to_proto(graph))
+    (logits,) = (node for node in graph_from_proto(answer.graph).nodes if node.name == "logits")
+    assert logits == Node("logits", "linear", ("relu",), {"units": 7})
