@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -12,6 +13,15 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.store import has_result
 
 __all__ = ["FinalPlan", "closing", "winner"]
+
+# How the rate goes in a training of inherited weights; a final one is longer, and has the rates of a whole training.
+Field = Literal["schedule", "cycles", "learning_rate", "warmup"]
+RESTART: Final[tuple[Field, ...]] = ("schedule", "cycles", "learning_rate", "warmup")
+    "schedule",
+    "cycles",
+    "learning_rate",
+    "warmup",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +53,9 @@ class FinalPlan:
         trial.continues, trial.closes, trial.threads = continues, closes, threads
         trial.recipe.CopyFrom(self.best.asked)
         trial.recipe.ClearField("total")
+        if self.best.lineage:  # asked for a short training of weights that were good already
+            for field in RESTART:
+                trial.recipe.ClearField(field)
         return trial
 
     def _closing(self, finals: Sequence[store_pb2.TrialRecord]) -> store_pb2.TrialRecord:

@@ -198,3 +198,11 @@ def test_no_winner_is_worse_than_the_best_by_more_than_the_error(results: list[t
     found, top = winner(trials, best, METRIC, rows), best.result.metrics[METRIC]
     assert found.result.metrics[METRIC] >= top - math.sqrt(top * (1.0 - top) / max(rows, 1))
     assert found.result.metrics["epochs"] <= best.result.metrics["epochs"]
+
+
+def test_a_child_asks_for_the_rates_of_its_own_short_training_alone() -> None:
+    child = searched(1, 0.92, 1.0, parent="t000009")
+    child.asked.weight_decay = 0.01
+    child.asked.schedule = synthesizer_pb2.SCHEDULE_COSINE_RESTARTS
+    (trial,) = a_plan(child).next([], trains=True, both=False)
+    assert trial.recipe == synthesizer_pb2.Recipe(weight_decay=0.01)

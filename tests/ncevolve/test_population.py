@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -47,6 +48,12 @@ def test_a_trained_network_is_a_parent_with_its_speed() -> None:
     assert (parent.id, parent.fitness, parent.origin) == ("a", 0.5, "the template")
     assert parent.speed == 300.0 * cost(network(PIXELS, 3, 4)).flops
     assert (found.proposed, found.roots, found.device_s, found.is_training) == (2, 2, 2.0, True)
+
+
+@pytest.mark.parametrize("metrics", [{METRIC: 0.5}, {METRIC: 0.5, "images_per_s": math.nan}])
+def test_a_speed_may_be_unknown(metrics: dict[str, float]) -> None:
+    found = population(replace(ended("a"), metrics=metrics))
+    assert [(each.fitness, each.speed) for each in found.trained] == [(0.5, 0.0)]
 
 
 def test_a_trial_that_was_stopped_leaves_weights() -> None:

@@ -62,7 +62,7 @@ def test_the_paper_s_preset_trains_as_published() -> None:
 def test_the_fast_preset_leaves_the_template_to_the_engine() -> None:
     problem = problem_of(COLOUR, rows=45_000)
     assert given_by(recipes(problem).root()) == {}
-    assert given_by(child(problem)) == {"epochs": 1.11, "learning_rate": 0.1}
+    assert given_by(child(problem)) == {"epochs": 1.11, "learning_rate": 0.03}
 
 
 @pytest.mark.parametrize(("rows", "epochs"), [(500, 15.0), (10_000, 5.0), (54_000, 1.0)])

@@ -157,6 +157,8 @@ def test_bad_data_is_refused_in_one_sentence_before_any_training(make, home: Pat
         (["digits", "--budget", "2s"], "10 s"),
         (["digits", "--trials", "0"], "--trials"),
         (["digits", "--trials", "1", "--max-params", "few"], "--max-params"),
+        (["digits", "--trials", "1", "--setting", "fast"], "--setting"),
+        (["digits", "--trials", "1", "--synthesizer", "ncevolve", "--setting", "preset=slow"], "settings.preset"),
         (["digits", "--trials", "1", "--synthesizer", "nobody"], "nobody"),
         (["digits", "--trials", "1", "--seed", "-1"], "--seed"),
         (["digits", "--trials", "1", "--out", "/proc/nowhere"], "--out"),

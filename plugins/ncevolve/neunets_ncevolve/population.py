@@ -98,7 +98,8 @@ class Population:
         self.device_s += event.device_s
         fitness = event.metrics.get(self._metric, math.nan)
         if event.state in FERTILE and math.isfinite(fitness):
-            speed = STEP_COST * cost(individual.graph).flops * max(event.metrics.get("images_per_s", 0.0), 0.0)
+            rate = event.metrics.get("images_per_s", math.nan)
+            speed = STEP_COST * cost(individual.graph).flops * rate if math.isfinite(rate) else 0.0
             self._trained[individual.id] = replace(individual, fitness=fitness, speed=speed)
 
 

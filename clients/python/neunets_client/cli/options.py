@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,6 +29,7 @@ __all__ = [
     "count",
     "model_name",
     "run_name",
+    "settings_of",
 ]
 
 
@@ -72,6 +75,20 @@ def count(text: str) -> int:
         raise InvalidRequest("--max-params", f"{text!r} is no number: write 50000, 50k or 2M") from None
     if found < 1:
         raise InvalidRequest("--max-params", "at least 1 parameter is needed")
+    return found
+
+
+def settings_of(entries: Sequence[str]) -> dict[str, object]:
+    """Of "NAME=VALUE" each; what is no JSON is text. Raises: InvalidRequest."""
+    found: dict[str, object] = {}
+    for entry in entries:
+        name, is_given, text = entry.partition("=")
+        if not name or not is_given:
+            raise InvalidRequest("--setting", f"{entry!r}: write NAME=VALUE, such as preset=paper")
+        try:
+            found[name] = json.loads(text)
+        except ValueError:
+            found[name] = text
     return found
 
 

@@ -29,6 +29,7 @@ from neunets_client.cli.options import (
     check_folder,
     count,
     run_name,
+    settings_of,
 )
 from neunets_client.cli.show import err, register
 from neunets_client.client import Client
@@ -44,6 +45,9 @@ def synthesize(
     budget: Annotated[str | None, typer.Option(help="Wall time of search, training and export: 5m, 1h30m.")] = None,
     trials: Annotated[int | None, typer.Option(min=1, help="Candidates to train.")] = None,
     synthesizer: Annotated[str, typer.Option(help="Search algorithm.")] = "random",
+    setting: Annotated[
+        list[str] | None, typer.Option("--setting", help="NAME=VALUE, of the search algorithm; again for each.")
+    ] = None,
     max_params: Annotated[str | None, typer.Option(help="Largest network: 50000, 50k, 2M.")] = None,
     metric: MetricOption = Metric.ACCURACY,
     mirror: MirrorOption = Mirror.AUTO,
@@ -64,7 +68,7 @@ def synthesize(
         raise InvalidRequest("--budget", "give a time, such as --budget 5m, or a number of candidates with --trials")
     if budget_s is not None and budget_s < SHORTEST_BUDGET_S:
         raise InvalidRequest("--budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
-    most = count(max_params) if max_params is not None else None
+    most, settings = count(max_params) if max_params is not None else None, settings_of(setting or [])
     check_folder(out)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
@@ -73,6 +77,7 @@ def synthesize(
         run = client.create(
             dataset.name,
             synthesizer=synthesizer,
+            settings=settings,
             wall_s=wall_s,
             trials=trials,
             max_params=most,
