@@ -17,11 +17,6 @@ __all__ = ["FinalPlan", "closing", "winner"]
 # How the rate goes in a training of inherited weights; a final one is longer, and has the rates of a whole training.
 Field = Literal["schedule", "cycles", "learning_rate", "warmup"]
 RESTART: Final[tuple[Field, ...]] = ("schedule", "cycles", "learning_rate", "warmup")
-    "schedule",
-    "cycles",
-    "learning_rate",
-    "warmup",
-)
 
 
 @dataclass(frozen=True, slots=True)
