@@ -46,6 +46,7 @@ EPOCHS: Final = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 GAIN: Final = 0.005
 FLOPS: Final = 3_000_000
 STEPS: Final = 2  # morphisms of a child
+SHARES: Final = 0.5  # tell copies of a channel apart, see `Widen`
 RATE, INHERITED_RATE = 0.3, 0.03
 GOAL: Final = 1 / 3
 
@@ -69,7 +70,7 @@ def _step(graph: Graph, kind: int, node: str, seed: int) -> Morphism:
     if kind == 0:
         width = next(int(str(each.attributes.get("channels", 0))) for each in graph.nodes if each.name == node)
         step = width_step(graph, node)
-        return Widen(node, width + step * max(1, round(0.5 * width / step)), seed)
+        return Widen(node, width + step * max(1, round(0.5 * width / step)), seed, shares=SHARES)
     options: Sequence[Morphism] = (
         Deepen(node, norm=True),
         InsertSkip(node, seed=seed),
