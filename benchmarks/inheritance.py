@@ -28,7 +28,7 @@ from neunets.cost import cost
 from neunets.draws import generator
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
-from neunets.morphisms import BranchAndInsert, Deepen, InsertSkip, Morphism, Widen, WidenKernel, width_step
+from neunets.morphisms import BranchAndInsert, Deepen, InsertSkip, Morphism, Widen, WidenKernel, derive, width_step
 from neunets.spaces import ChainSpace
 from neunets.wire import input_from_proto
 from neunets_client.client import Client
@@ -99,9 +99,7 @@ def compared(data: Data, given: tuple[Input, int], cache: Path, seed: int) -> di
     before, left = accuracy(task)
     assert left.weights is not None
     lineage = mutated(parent, seed)
-    child = parent
-    for step in lineage:
-        child = step.apply(child)
+    child = derive(parent, lineage)
     task = replace(task, graph=child, seed=seed + 1000)
     found: dict[str, Any] = {
         "parent": before,

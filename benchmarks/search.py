@@ -12,7 +12,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,14 +32,15 @@ def searched(name: str, data: str, budget: str, seed: int, home: Path) -> dict[s
     """One synthesis, with its curve."""
     found = accuracy.synthesis(data, budget, seed, home, "--synthesizer", name)
     with Connection(None, home) as connection:
-        models = list(Client(connection).models(f"runs/{found['run']}"))
+        client, run = Client(connection), f"runs/{found['run']}"
+        models, line = list(client.models(run)), [asdict(relative) for relative in client.lineage(run)]
     trials = [model for model in models if not model.final]
     final_s = sum(model.result.device_s for model in models if model.final)
     spent: dict[str, float] = {"search_device_s": sum(model.result.device_s for model in trials)}
     spent |= {"final_device_s": final_s, "wall_s": found["wall_s"]}
     spent = {key: round(value, 1) for key, value in spent.items()}
     children = sum(bool(model.lineage) for model in trials)
-    return found | {"spent": spent, "children": children, "curve": curve(trials), "winner": winner(models)}
+    return found | {"spent": spent, "children": children, "curve": curve(trials), "winner": line}
 
 
 def curve(trials: list[service_pb2.Model]) -> list[tuple[float, float]]:
@@ -52,19 +53,6 @@ def curve(trials: list[service_pb2.Model]) -> list[tuple[float, float]]:
             best = value
             points.append((round(total, 1), best))
     return points
-
-
-def winner(models: list[service_pb2.Model]) -> list[dict[str, Any]]:
-    """The exported network's ancestors, the first one first."""
-    by_trial: Mapping[str, service_pb2.Model] = {model.trial: model for model in models}
-    final = next(model for model in reversed(models) if model.final)
-    steps, model = list[dict[str, Any]](), by_trial.get(final.final_of)
-    while model is not None:
-        lineage = [f"{step.kind} {step.node}" for step in model.lineage]
-        value = model.result.metrics.get("valid_accuracy")
-        steps.append({"trial": model.trial, "params": model.params, "validation": value, "lineage": lineage})
-        model = by_trial.get(model.parent) if model.parent else None
-    return steps[::-1]
 
 
 def compared(name: str, data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:

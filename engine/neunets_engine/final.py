@@ -83,10 +83,8 @@ def winner(
 
     top = best.result.metrics[metric]
     error = math.sqrt(max(top * (1.0 - top), 0.0) / max(rows, 1))
-    equal = [
-        trial for trial in trials if has_result(trial) and trial.result.metrics.get(metric, -math.inf) >= top - error
-    ]
-    equal = [trial for trial in equal if "weights" in trial.result.artifacts]
+    trained = (trial for trial in trials if has_result(trial) and "weights" in trial.result.artifacts)
+    equal = [trial for trial in trained if trial.result.metrics.get(metric, -math.inf) >= top - error]
     return min([best, *equal], key=lambda trial: (seen(trial), -trial.result.metrics[metric], trial.trial))
 
 

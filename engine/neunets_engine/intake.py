@@ -17,7 +17,7 @@ from neunets_engine.lifecycle import State
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.store import Store
 
-__all__ = ["Intake", "Taken"]
+__all__ = ["Intake", "Kin", "Taken"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +28,34 @@ class Taken:
     rejected: Sequence[synthesizer_pb2.Rejected]
 
 
+class Kin:
+    """The trials of a run's candidates; what is read once of the store is kept."""
+
+    def __init__(self, run_id: str, store: Store) -> None:
+        self._id, self._store = run_id, store
+        self._trials: dict[str, str] | None = None
+
+    def of(self, candidate: str) -> store_pb2.TrialRecord | None:
+        """The trial of a candidate as it is now; None: the run has admitted none of that id."""
+        if self._trials is None:
+            searched = (trial for trial in self._store.trials(self._id) if not trial.final_of)
+            self._trials = {trial.candidate: trial.trial for trial in searched}
+        trial = self._trials.get(candidate)
+        return self._store.trial(self._id, trial) if trial is not None else None
+
+    def note(self, *trials: store_pb2.TrialRecord) -> None:
+        """They were kept meanwhile."""
+        if self._trials is not None:
+            self._trials.update((trial.candidate, trial.trial) for trial in trials)
+
+
 class Intake:
     """Of one run, which nobody else adds candidates to. `rules()`: as they are now."""
 
     def __init__(self, run_id: str, store: Store, scheduler: Scheduler, rules: Callable[[], Rules]) -> None:
         self._id, self._store, self._scheduler, self._rules = run_id, store, scheduler, rules
         self._networks: dict[str, str] | None = None
-        self._trials: dict[str, str] | None = None
+        self.kin = Kin(run_id, store)
         # Candidates and trials are numbered in the order of their writes.
         self._numbering = asyncio.Lock()
 
@@ -48,7 +69,7 @@ class Intake:
             for number, candidate in enumerate(candidates, record.proposed + 1):
                 name = f"c{number:06d}"
                 echo = proposed.candidates.add(id=name, candidate=candidate).candidate
-                answer = admit(candidate, rules, known, self.of)
+                answer = admit(candidate, rules, known, self.kin.of)
                 if isinstance(answer, Admitted):
                     known[answer.digest] = name
                     if candidate.lineage:
@@ -59,7 +80,7 @@ class Intake:
                     rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
             await self._store.record_proposals(self._id, proposed, admitted, rejected)
             self._known().update(known.maps[0])
-            self._note(*(trial for trial, _ in admitted))
+            self.kin.note(*(trial for trial, _ in admitted))
         await self._scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
         return Taken(len(admitted), rejected)
 
@@ -76,31 +97,17 @@ class Intake:
             if most_trials is not None and record.trials >= most_trials:
                 text = f"its budget of {most_trials} trials is used: give {record.run.name} more, then inject"
                 raise IllegalTransition(text, state=State(record.run.state).name)
-            answer = admit(candidate, self._rules(), self._known(), self.of)
+            answer = admit(candidate, self._rules(), self._known())
             if not isinstance(answer, Admitted):
                 raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
             name = f"c{record.proposed + 1:06d}"
-            if candidate.lineage:
-                candidate.graph.CopyFrom(graph_to_proto(answer.graph))
             trial = self._trial(f"t{record.trials + 1:06d}", name, candidate, answer)
             trial.injected = True
             await self._store.inject(trial, candidate, answer.digest, request_id)
             self._known()[answer.digest] = name
-            self._note(trial)
+            self.kin.note(trial)
         await self._scheduler.add(self._id, trial.trial)
         return trial.trial
-
-    def of(self, candidate: str) -> store_pb2.TrialRecord | None:
-        """The trial of a candidate as it is now; None: the run has admitted none of that id."""
-        if self._trials is None:
-            searched = (trial for trial in self._store.trials(self._id) if not trial.final_of)
-            self._trials = {trial.candidate: trial.trial for trial in searched}
-        trial = self._trials.get(candidate)
-        return self._store.trial(self._id, trial) if trial is not None else None
-
-    def _note(self, *trials: store_pb2.TrialRecord) -> None:
-        if self._trials is not None:
-            self._trials.update((trial.candidate, trial.trial) for trial in trials)
 
     def _known(self) -> dict[str, str]:
         """Canonical hash → candidate of all networks that the run admitted."""

@@ -19,6 +19,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.admission import Rules
 from neunets_engine.disk import DiskFull
+from neunets_engine.intake import Kin
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.plugins import (
     ChildProcess,
@@ -110,10 +111,11 @@ class Supervisor:
     def network(self, run: str, candidate: str) -> graph_pb2.Graph:
         """Of a candidate that a run has admitted. Raises: NotFound."""
         run_id = run.removeprefix("runs/")
-        for trial in self._resources.store.trials(run_id):
-            if trial.candidate == candidate and not trial.final_of:
-                return trial.graph
-        raise NotFound(f"runs/{run_id} has admitted no candidate {candidate!r}")
+        kin = self._runs[run_id][0].kin if run_id in self._runs else Kin(run_id, self._resources.store)
+        trial = kin.of(candidate)
+        if trial is None:
+            raise NotFound(f"runs/{run_id} has admitted no candidate {candidate!r}")
+        return trial.graph
 
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
         """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""

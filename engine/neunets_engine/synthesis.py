@@ -18,7 +18,7 @@ from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
 from neunets_engine.final import FinalPlan, winner
 from neunets_engine.finalize import export_final
-from neunets_engine.intake import Intake
+from neunets_engine.intake import Intake, Kin
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
@@ -110,6 +110,11 @@ class Synthesis:
         self._plan = self._setting.plan(self._resources.slots)
         self._pace = self._new_pace()
         self.wake()
+
+    @property
+    def kin(self) -> Kin:
+        """Its candidates' trials."""
+        return self._intake.kin
 
     async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str) -> str:
         """As `Intake.inject`."""

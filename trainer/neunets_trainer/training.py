@@ -67,7 +67,8 @@ class _Training:
     def __init__(self, task: Task, order: Callable[[], Order], seconds: Callable[[], float]) -> None:
         self._task, self._order, self._seconds = task, order, seconds
         # Measured by each attempt, so that a resumed training tells it, too.
-        self._inherited = _inherited(task)
+        heritage = task.inheritance
+        self._inherited = heritage.inherited(task.graph, task.data, task.device) if heritage is not None else None
         self._network, self._step = _start(task, self._inherited)
         self._optimizer, self._average = _optimizer(self._network, task), _average(self._network, task)
         self._stepper = Stepper(self._network, self._optimizer, self._average, task)
@@ -212,12 +213,6 @@ class _Training:
 def _rank(found: Score, metric: str) -> tuple[float, float]:
     """Larger is better."""
     return found.metrics("valid")[metric], -found.loss
-
-
-def _inherited(task: Task) -> Inherited | None:
-    if task.inheritance is None:
-        return None
-    return task.inheritance.inherited(task.graph, task.data, task.device)
 
 
 def _start(task: Task, inherited: Inherited | None) -> tuple[Network, int]:

@@ -11,13 +11,10 @@ from typing import Final
 
 import grpc
 
-from neunets.cost import cost
-from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.errors import InvalidRequest, NotFound, Unauthenticated
 from neunets.graph.v1 import graph_pb2
-from neunets.lineage import apply_morphs
+from neunets.hosting import apply_morphs, estimate_cost
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
-from neunets.validate import validate
-from neunets.wire import graph_from_proto
 from neunets_engine.admission import Admitted, Rules, admit
 
 __all__ = ["LEASE_S", "PROTOCOL_MAJOR", "PluginHost", "Registration"]
@@ -107,15 +104,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     async def EstimateCost(
         self, request: synthesizer_pb2.EstimateCostRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.EstimateCostResponse:
-        try:
-            graph = graph_from_proto(request.graph)
-            validate(graph)
-        except InvalidGraph as error:
-            raise InvalidRequest("graph", error.message) from error
-        price = cost(graph)
-        return synthesizer_pb2.EstimateCostResponse(
-            params=price.params, flops=price.flops, activation_bytes=price.activation_bytes
-        )
+        return estimate_cost(request)
 
     async def ValidateGraph(
         self, request: synthesizer_pb2.ValidateGraphRequest, context: grpc.aio.ServicerContext[object, object]
@@ -127,10 +116,4 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     async def ApplyMorphs(
         self, request: synthesizer_pb2.ApplyMorphsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ApplyMorphsResponse:
-        match request.WhichOneof("base"):
-            case "graph":
-                return apply_morphs(request.graph, request.lineage)
-            case "candidate":
-                return apply_morphs(self._network(request.run, request.candidate), request.lineage)
-            case _:
-                raise InvalidRequest("base", "give a graph, or a run and one of its candidates")
+        return apply_morphs(request, self._network)

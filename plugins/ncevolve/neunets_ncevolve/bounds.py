@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
 
-from neunets.cost import STEP_COST, Cost
+from neunets.cost import Cost
 from neunets.synthesizer import Budget, Problem
 
-__all__ = ["SLOT_FLOPS", "Bounds"]
-
-# Operations a second of an unmeasured slot.
-SLOT_FLOPS: Final = 5e10
+__all__ = ["Bounds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +31,8 @@ class Bounds:
 
     def affordable(self, problem: Problem, budget: Budget, passes: float) -> Bounds:
         """So that the whole wall budget, on all slots, could train the network on the data `passes` times."""
-        if budget.wall_s is None:
-            return self
-        flops = budget.wall_s * budget.slots * (budget.slot_flops or SLOT_FLOPS)
-        return Bounds(self.params, min(self.flops, flops / (STEP_COST * passes * problem.train_rows)))
+        flops = budget.affordable_flops(passes, problem.train_rows)
+        return self if flops is None else Bounds(self.params, min(self.flops, flops))
 
     def keep(self, price: Cost) -> bool:
         return price.params <= self.params and price.flops <= self.flops

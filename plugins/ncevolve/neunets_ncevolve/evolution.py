@@ -62,10 +62,8 @@ class Evolution:
     def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
         """Raises: UnsupportedProblem, which names the smallest bounds that could be kept; InvalidRequest."""
         self._problem, self._settings, self._seed = problem, settings, seed
-        self._template, self._recipes = (
-            template_of(problem.input, problem.classes, settings),
-            Recipes(problem, settings),
-        )
+        self._template = template_of(problem.input, problem.classes, settings)
+        self._recipes = Recipes(problem, settings)
         self._asymmetry = Asymmetry(settings.shares, settings.noise)
         self._bounds = Bounds.of(problem)
         self._population = Population(problem.metric)

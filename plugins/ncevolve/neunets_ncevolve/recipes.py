@@ -8,7 +8,6 @@ from typing import Final
 from neunets.cost import STEP_COST
 from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.synthesizer import Budget, Problem, Recipe
-from neunets_ncevolve.bounds import SLOT_FLOPS
 from neunets_ncevolve.population import Individual
 from neunets_ncevolve.settings import Settings
 
@@ -35,7 +34,7 @@ class Recipes:
         """Of a network of so many `flops`. None: it would not see the data once in what is left of the search."""
         settings, rows = self.settings, self.problem.train_rows
         # Narrow networks reach a small part of a slot's speed: their parents tell more of it.
-        pass_s = STEP_COST * flops * rows / (parent.speed or budget.slot_flops or SLOT_FLOPS)
+        pass_s = STEP_COST * flops * rows / (parent.speed or budget.slot_speed())
         epochs = min(max(EXAMPLES / rows, 1.0), MOST_EPOCHS)
         if budget.wall_s_left is not None:
             if pass_s > budget.wall_s_left:

@@ -24,8 +24,8 @@ from neunets.synthesizer import (
     serve,
 )
 
-# Redraws before the space counts as empty; operations a second of an unmeasured slot; passes that a run should afford.
-DRAWS, SLOT_FLOPS, PASSES = 100, 5e10, 16
+# Redraws before the space counts as empty; passes that a run should afford; operations that any run does.
+DRAWS, PASSES, FEWEST_FLOPS = 100, 16, 1e5
 
 
 class RandomSearch:
@@ -69,10 +69,9 @@ class RandomRun:
         return Assessment(reason=f"{self._seen.total()} networks drawn")
 
     def _space(self, budget: Budget | None) -> ChainSpace:
-        problem, affordable = self._problem, None
-        if budget is not None and budget.wall_s is not None:
-            speed = budget.slots * (budget.slot_flops or SLOT_FLOPS) / 3  # a training step is worth three evaluations
-            affordable = int(max(budget.wall_s * speed / (PASSES * problem.train_rows), 1e5))
+        problem = self._problem
+        flops = budget.affordable_flops(PASSES, problem.train_rows) if budget is not None else None
+        affordable = None if flops is None else int(max(flops, FEWEST_FLOPS))
         return ChainSpace(problem.input, problem.classes, problem.max_params, affordable)
 
 

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from neunets.canonical import canonical_hash
-from neunets.errors import InvalidGraph, InvalidRequest
+from neunets.errors import InvalidGraph
 from neunets.graph import Graph
 from neunets.graph.v1 import graph_pb2
 from neunets.morphisms import Morphism, arguments_of, morphism
 from neunets.synthesizer.v1 import synthesizer_pb2
-from neunets.validate import validate
-from neunets.wire import attribute_from_proto, attribute_to_proto, graph_from_proto, graph_to_proto
+from neunets.wire import attribute_from_proto, attribute_to_proto, graph_from_proto
 
-__all__ = ["Parent", "apply_morphs", "derived", "lineage_from_proto", "lineage_to_proto", "network_of"]
+__all__ = ["Parent", "derived", "lineage_from_proto", "lineage_to_proto", "network_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +74,6 @@ def network_of(
         text = f"it is not the network that the lineage makes of {parent.id}: leave one of both out"
         return _refusal("LINEAGE_DIFFERS", "graph", text)
     return child
-
-
-def apply_morphs(
-    base: graph_pb2.Graph, messages: Sequence[synthesizer_pb2.Morph]
-) -> synthesizer_pb2.ApplyMorphsResponse:
-    """The host's answer to a plugin. Raises: InvalidRequest, where `base` is no valid graph."""
-    try:
-        graph = graph_from_proto(base)
-        validate(graph)
-    except InvalidGraph as error:
-        raise InvalidRequest("graph", error.message) from error
-    child = derived(graph, messages)
-    if isinstance(child, synthesizer_pb2.Diagnostic):
-        return synthesizer_pb2.ApplyMorphsResponse(diagnostics=[child])
-    return synthesizer_pb2.ApplyMorphsResponse(graph=graph_to_proto(child))
 
 
 def _to_proto(step: Morphism) -> synthesizer_pb2.Morph:

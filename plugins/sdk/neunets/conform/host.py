@@ -14,15 +14,12 @@ from typing import Final
 import grpc
 
 from neunets.conform.drive import Run
-from neunets.cost import cost
-from neunets.errors import InvalidGraph, InvalidRequest, NotFound, Unauthenticated
+from neunets.errors import InvalidRequest, NotFound, Unauthenticated
 from neunets.graph.v1 import graph_pb2
-from neunets.lineage import apply_morphs
+from neunets.hosting import apply_morphs, estimate_cost
 from neunets.status import StatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
-from neunets.validate import validate
-from neunets.wire import graph_from_proto
 
 __all__ = ["LEASE_S", "Host"]
 
@@ -130,13 +127,7 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
         return response
 
     def EstimateCost(self, request: pb.EstimateCostRequest, context: grpc.ServicerContext) -> pb.EstimateCostResponse:
-        try:
-            graph = graph_from_proto(request.graph)
-            validate(graph)
-        except InvalidGraph as error:
-            raise InvalidRequest("graph", error.message) from error
-        price = cost(graph)
-        return pb.EstimateCostResponse(params=price.params, flops=price.flops, activation_bytes=price.activation_bytes)
+        return estimate_cost(request)
 
     def ValidateGraph(
         self, request: pb.ValidateGraphRequest, context: grpc.ServicerContext
@@ -145,13 +136,7 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
         return pb.ValidateGraphResponse(diagnostics=[found.diagnostic()] if found.refusal else [])
 
     def ApplyMorphs(self, request: pb.ApplyMorphsRequest, context: grpc.ServicerContext) -> pb.ApplyMorphsResponse:
-        match request.WhichOneof("base"):
-            case "graph":
-                return apply_morphs(request.graph, request.lineage)
-            case "candidate":
-                return apply_morphs(self._network(request.run, request.candidate), request.lineage)
-            case _:
-                raise InvalidRequest("base", "give a graph, or a run and one of its candidates")
+        return apply_morphs(request, self._network)
 
     def _network(self, run: str, candidate: str) -> graph_pb2.Graph:
         admitted = self._run(run).log.family.parents.get(candidate)

@@ -8,6 +8,7 @@ from enum import Enum
 from types import MappingProxyType
 from typing import Final, Protocol, TypeAlias
 
+from neunets.cost import STEP_COST
 from neunets.graph import Graph, Input
 from neunets.hyperparameters import recipe_schema
 from neunets.morphisms import Morphism
@@ -38,6 +39,8 @@ __all__ = [
 
 _NO_SCHEMA: Final[Mapping[str, object]] = MappingProxyType({"type": "object", "additionalProperties": False})
 _NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
+# FLOPs a second of a slot that nothing was measured on.
+SLOT_FLOPS: Final = 5e10
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -108,6 +111,19 @@ class Budget:
     wall_s_left: float | None = None
     trials_left: int | None = None
     slot_flops: float | None = None  # a second, at which a slot trains; None: not measured yet
+
+    def slot_speed(self) -> float:
+        """FLOPs a second at which a slot trains; where it was not measured, what is usual."""
+        return self.slot_flops or SLOT_FLOPS
+
+    def affordable_flops(self, passes: float, train_rows: int) -> float | None:
+        """Of one example, forward, in a network that the whole wall budget trains on the data so many times.
+
+        On all slots; None: there is no wall budget.
+        """
+        if self.wall_s is None:
+            return None
+        return self.wall_s * (self.slots * self.slot_speed() / STEP_COST) / (passes * train_rows)
 
 
 @dataclass(frozen=True, slots=True)
