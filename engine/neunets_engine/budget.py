@@ -90,20 +90,24 @@ class BudgetPlan:
         seconds = self.trial_s(used_s)
         return None if seconds is None else synthesizer_pb2.Recipe(device_s=seconds)
 
-    def trial_total(self, used_s: float, flops: int, slot_flops: float | None) -> synthesizer_pb2.Recipe | None:
-        """As `search_total`, of a trial of a network of so many `flops`.
+    def trial_total(
+        self, used_s: float, flops: int, slot_flops: float | None, epochs: float | None = None
+    ) -> synthesizer_pb2.Recipe | None:
+        """As `search_total`, of a trial of a network of so many `flops`; `epochs`: of the run's first one.
 
-        A slow machine would tell networks apart before any has seen the data once, where the small are ahead: a trial
-        is long enough for that, as far as the search's time goes, and unless the user has said how many there are.
+        Where the user has not said how many trials there are, all have as many epochs as the first one's time is for,
+        and see the data once at least. Within equal times the smallest networks would be ahead, since they have seen
+        the data most often: a short trial asks how much is learned of an example.
         """
         total = self.search_total(used_s)
         if total is None or total.WhichOneof("total") != "device_s" or self.trials is not None or slot_flops is None:
             return total
+        epoch_s = STEP_COST * flops * self.train_rows / slot_flops
+        epochs = epochs or max(1.0, total.device_s / epoch_s)
         left = self.search_end_s() - used_s
-        seconds = max(total.device_s, min(STEP_COST * flops * self.train_rows / slot_flops, left))
-        if left - seconds < seconds / 2:  # too little for another one
-            seconds = left
-        return synthesizer_pb2.Recipe(device_s=seconds)
+        return (
+            synthesizer_pb2.Recipe(epochs=epochs) if epochs * epoch_s <= left else synthesizer_pb2.Recipe(device_s=left)
+        )
 
     def final_total(self, used_s: float, reserve_s: float = 0.0) -> synthesizer_pb2.Recipe:
         """Of a final training, were it to start now; it leaves `reserve_s` over. Zero epochs: only evaluate."""

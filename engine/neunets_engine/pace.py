@@ -40,6 +40,7 @@ class Pace:
         self._store, self._clock = store, clock
         self._speed: tuple[int, float | None] = (0, None)  # trials ended, and their FLOPs a second
         self._next = 0.0  # measurement
+        self._epochs: float | None = None  # of the first trial
 
     def recipe(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
         """Of a trial that a worker takes now, complete; one once begun keeps its own. None: no time is left."""
@@ -72,6 +73,14 @@ class Pace:
     def _total(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
         used_s = self._clock.used_s(self._id)
         if not trial.final_of:
-            return self._plan.trial_total(used_s, trial.flops, self.slot_flops())
+            return self._plan.trial_total(used_s, trial.flops, self.slot_flops(), self._first_epochs())
         reserve_s = 0.0 if trial.closes else self._plan.closing_s(trial.flops, self.slot_flops())
         return self._plan.final_total(used_s, reserve_s)
+
+    def _first_epochs(self) -> float | None:
+        """Of the run's first trial; None: it has not begun, or is not told in epochs of the engine's choice."""
+        if self._epochs is None:
+            first = self._store.trials_after(self._id, "", 1)
+            if first and first[0].attempt and first[0].asked.WhichOneof("total") is None:
+                self._epochs = first[0].recipe.epochs or None
+        return self._epochs

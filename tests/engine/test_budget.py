@@ -73,18 +73,18 @@ def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: floa
         assert 0.0 < total.device_s <= plan.search_end_s() - used_s
 
 
-@given(plan=plans(), used=USED, flops=FLOPS, speed=SPEEDS)
-def test_a_network_sees_the_data_once_where_there_is_time(
-    plan: BudgetPlan, used: float, flops: int, speed: float | None
+@given(plan=plans(), used=USED, flops=FLOPS, speed=SPEEDS, epochs=st.none() | st.floats(1.0, 1e4))
+def test_a_network_sees_the_data_as_often_as_the_first_where_there_is_time(
+    plan: BudgetPlan, used: float, flops: int, speed: float | None, epochs: float | None
 ) -> None:
     used_s = used * plan.search_end_s()
-    usual, total = plan.search_total(used_s), plan.trial_total(used_s, flops, speed)
+    usual, total = plan.search_total(used_s), plan.trial_total(used_s, flops, speed, epochs)
     if usual is None or total is None or speed is None or plan.trials is not None:
         assert total == usual
         return
-    left, once = plan.search_end_s() - used_s, STEP_COST * flops * plan.train_rows / speed
-    least = max(usual.device_s, min(once, left))
-    assert total.device_s == pytest.approx(least) or (total.device_s == left and left <= 1.5 * least)
+    left, epoch_s = plan.search_end_s() - used_s, STEP_COST * flops * plan.train_rows / speed
+    wanted = epochs or max(1.0, usual.device_s / epoch_s)
+    assert total == (Recipe(epochs=wanted) if wanted * epoch_s <= left else Recipe(device_s=left))
 
 
 @given(plan=plans())
