@@ -20,11 +20,14 @@ from neunets.synthesizer import (
     Description,
     Event,
     Exhausted,
+    Measured,
     Problem,
     Proposals,
     Proposed,
     Recipe,
     Rejected,
+    StopRule,
+    StopTrial,
     TrialEnded,
     Verdict,
     Wait,
@@ -177,6 +180,68 @@ class Descending(Run):
                 self.heir = event.candidate
 
 
+class Climbing(Run):
+    """Three networks on the first rung; the best of those that have ended goes on to the second, then to the third."""
+
+    RUNGS: Final = (1.0, 3.0, 9.0)
+    WIDTH: Final = 3
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.results: dict[str, float] = {}
+
+    def good(self, number: int) -> Candidate:
+        recipe = replace(QUICK, epochs=self.RUNGS[0], schedule="constant", averaging=0.3)
+        return replace(super().good(number), recipe=recipe)
+
+    def propose(self, want: int, budget: Budget) -> Proposals | Wait | Exhausted:
+        if self.proposed < self.WIDTH:
+            return super().propose(min(want, self.WIDTH - self.proposed), budget)
+        rung = self.proposed - self.WIDTH + 1
+        if rung == len(self.RUNGS):
+            return Exhausted("the last rung is reached")
+        if self.ended < self.proposed:
+            return Wait("for the rung below")
+        best = list(self.results)[-1] if rung > 1 else max(sorted(self.results), key=lambda trial: self.results[trial])
+        return Proposals((Candidate(None, Recipe(epochs=self.RUNGS[rung], resume_trial=best)),))
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        super().ingest(events)
+        for event in events:
+            if isinstance(event, TrialEnded) and not event.will_retry:
+                self.results[event.trial] = event.metrics["valid_accuracy"]
+
+
+class Lasting(Run):
+    """Trainings without an end, for others to stop."""
+
+    def good(self, number: int) -> Candidate:
+        return replace(super().good(number), recipe=replace(QUICK, epochs=1e5))
+
+
+class Impatient(Lasting):
+    """Stops whatever was validated."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.validated = set[str]()
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        super().ingest(events)
+        self.validated |= {event.trial for event in events if isinstance(event, Measured)}
+
+    def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
+        stopped = (StopTrial(trial, "seen enough", 0.5) for trial in running if trial in self.validated)
+        return Assessment(stop=tuple(stopped))
+
+
+class Ruling(Lasting):
+    """Nothing is good enough for its rule."""
+
+    def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
+        return Assessment(rules=(StopRule("valid_accuracy", 2.0, 1.5, "nobody gets on"),))
+
+
 class Waiting(Run):
     """Leaves the race to others."""
 
@@ -197,7 +262,15 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "reckless": Reckless,
     "speechless": Speechless,
     "descending": Descending,
+    "climbing": Climbing,
+    "impatient": Impatient,
+    "ruling": Ruling,
     "waiting": Waiting,
+}
+DECLARED: Final[Mapping[str, Mapping[str, bool]]] = {
+    "climbing": {"continues_trials": True},
+    "impatient": {"stops_trials": True},
+    "ruling": {"gives_rules": True},
 }
 SETTINGS: Final = {
     "type": "object",
@@ -211,7 +284,8 @@ class Behaviour:
         self._name = name
 
     def describe(self) -> Description:
-        return Description(self._name, "0.0.1", "For tests.", settings=SETTINGS, propose_p99_s=2.0)
+        declared = DECLARED.get(self._name, {})
+        return Description(self._name, "0.0.1", "For tests.", settings=SETTINGS, propose_p99_s=2.0, **declared)
 
     def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> Run:
         return BEHAVIOURS[self._name](problem)

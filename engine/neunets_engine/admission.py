@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neunets.canonical import canonical_hash
+from neunets.continuation import Past, continued
 from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
@@ -17,6 +18,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
+from neunets.wire import graph_from_proto
 
 __all__ = ["Admitted", "Family", "Rules", "admit"]
 
@@ -46,12 +48,17 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A candidate that may be trained; `graph` in the engine's own spelling. `parent`: trial of its first parent."""
+    """A candidate that may be trained; `graph` in the engine's own spelling. `parent`: trial of its first parent.
+
+    `continued`: the trial that it continues, by a `recipe` that is complete.
+    """
 
     graph: Graph
     cost: Cost
     digest: str
     parent: str = ""
+    continued: str = ""
+    recipe: synthesizer_pb2.Recipe | None = None
 
 
 def admit(
@@ -59,15 +66,22 @@ def admit(
     rules: Rules,
     known: Mapping[str, str],
     family: Family = lambda candidate: None,
+    past: Callable[[str], Past | None] = lambda trial: None,
 ) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
-    """Check a candidate. `known`: canonical hash → id of the candidates before it. Never raises."""
-    if not candidate.HasField("graph") and not candidate.lineage:
+    """Check a candidate. `known`: canonical hash → id of the candidates before it; `past`: trials to continue, by name.
+
+    Never raises.
+    """
+    is_continuation = bool(candidate.recipe.resume_trial)
+    if not candidate.HasField("graph") and not candidate.lineage and not is_continuation:
         return [_refusal("BAD_GRAPH", "graph", "a candidate needs a graph, or a parent and a lineage")]
     recipe = _recipe_errors(candidate.recipe, rules)
     if recipe:
         return recipe
-    trials = {name: trial for name in candidate.parents if (trial := family(name)) is not None}
     try:
+        if is_continuation:
+            return _continuation(candidate, past)
+        trials = {name: trial for name in candidate.parents if (trial := family(name)) is not None}
         graph = network_of(candidate, {name: _parent(trial) for name, trial in trials.items()})
         if isinstance(graph, synthesizer_pb2.Diagnostic):
             return [graph]
@@ -86,6 +100,18 @@ def admit(
     if digest in known:
         return [_refusal("DUPLICATE", "graph", f"the same network as candidate {known[digest]}")]
     return Admitted(graph, price, digest, trials[candidate.parents[0]].trial if trials else "")
+
+
+def _continuation(
+    candidate: synthesizer_pb2.Candidate, past: Callable[[str], Past | None]
+) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
+    """Its network was admitted once, and keeps what it had to keep."""
+    found = continued(candidate, past)
+    if isinstance(found, synthesizer_pb2.Diagnostic):
+        return [found]
+    trial, recipe = found
+    graph = graph_from_proto(trial.graph)
+    return Admitted(graph, cost(graph), canonical_hash(graph), continued=trial.trial, recipe=recipe)
 
 
 def _parent(trial: store_pb2.TrialRecord) -> Parent:
@@ -109,8 +135,6 @@ def _recipe_errors(recipe: synthesizer_pb2.Recipe, rules: Rules) -> list[synthes
             errors.append(_refusal("BAD_RECIPE", f"recipe.{field}", "mirrored, these images change their class"))
     if recipe.schedule not in synthesizer_pb2.Schedule.values():
         errors.append(_refusal("BAD_RECIPE", "recipe.schedule", f"there is no schedule {recipe.schedule}"))
-    if recipe.resume_trial:
-        errors.append(_refusal("BAD_RECIPE", "recipe.resume_trial", "continuations are not supported by this engine"))
     return errors
 
 

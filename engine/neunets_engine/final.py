@@ -48,9 +48,14 @@ class FinalPlan:
         trial.continues, trial.closes, trial.threads = continues, closes, threads
         trial.recipe.CopyFrom(self.best.asked)
         trial.recipe.ClearField("total")
-        if self.best.lineage:  # asked for a short training of weights that were good already
+        is_endless = trial.recipe.schedule == synthesizer_pb2.SCHEDULE_CONSTANT
+        if (
+            self.best.lineage or is_endless
+        ):  # asked for a short training of weights that were good already, or for a part
             for field in RESTART:
                 trial.recipe.ClearField(field)
+        if is_endless:  # in place of a rate that falls
+            trial.recipe.ClearField("averaging")
         return trial
 
     def _closing(self, finals: Sequence[store_pb2.TrialRecord]) -> store_pb2.TrialRecord:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import ChainMap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
-from neunets.errors import IllegalTransition, InvalidRequest
+from neunets.continuation import CHECKPOINT, Past
+from neunets.errors import IllegalTransition, InvalidRequest, NotFound
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -29,24 +31,41 @@ class Taken:
 
 
 class Kin:
-    """The trials of a run's candidates; what is read once of the store is kept."""
+    """The trials of a run's candidates, and which continue others; what is read once of the store is kept."""
 
     def __init__(self, run_id: str, store: Store) -> None:
         self._id, self._store = run_id, store
         self._trials: dict[str, str] | None = None
+        self._heirs = dict[str, str]()  # by the trial that is continued
 
     def of(self, candidate: str) -> store_pb2.TrialRecord | None:
         """The trial of a candidate as it is now; None: the run has admitted none of that id."""
-        if self._trials is None:
-            searched = (trial for trial in self._store.trials(self._id) if not trial.final_of)
-            self._trials = {trial.candidate: trial.trial for trial in searched}
-        trial = self._trials.get(candidate)
+        trial = self._read().get(candidate)
         return self._store.trial(self._id, trial) if trial is not None else None
 
+    def past(self, trial: str) -> Past | None:
+        """A trial of the search, as who continues it sees it; None: there is none."""
+        try:
+            found = self._store.trial(self._id, trial)
+        except NotFound:
+            return None
+        self._read()
+        artifacts, is_over = found.result.artifacts, found.state == service_pb2.TRIAL_STATE_ENDED
+        seen, spent_s = found.result.metrics.get("epochs", 0.0), found.result.device_s
+        heir = self._heirs.get(trial, "")
+        past = Past(trial, found.graph, found.recipe, is_over, CHECKPOINT in artifacts, seen, spent_s, heir)
+        return past if not found.final_of else None
+
     def note(self, *trials: store_pb2.TrialRecord) -> None:
-        """They were kept meanwhile."""
-        if self._trials is not None:
-            self._trials.update((trial.candidate, trial.trial) for trial in trials)
+        """They are the run's from now on."""
+        self._read().update((trial.candidate, trial.trial) for trial in trials)
+        self._heirs.update((trial.continued, trial.trial) for trial in trials if trial.continued)
+
+    def _read(self) -> dict[str, str]:
+        if self._trials is None:
+            self._trials = {}
+            self.note(*(trial for trial in self._store.trials(self._id) if not trial.final_of))
+        return self._trials
 
 
 class Intake:
@@ -69,10 +88,10 @@ class Intake:
             for number, candidate in enumerate(candidates, record.proposed + 1):
                 name = f"c{number:06d}"
                 echo = proposed.candidates.add(id=name, candidate=candidate).candidate
-                answer = admit(candidate, rules, known, self.kin.of)
+                answer = admit(candidate, rules, known, self.kin.of, partial(self._past, admitted))
                 if isinstance(answer, Admitted):
-                    known[answer.digest] = name
-                    if candidate.lineage:
+                    known.setdefault(answer.digest, name)
+                    if candidate.lineage or answer.continued:
                         echo.graph.CopyFrom(graph_to_proto(answer.graph))
                     trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, echo, answer)
                     admitted.append((trial, answer.digest))
@@ -109,6 +128,12 @@ class Intake:
         await self._scheduler.add(self._id, trial.trial)
         return trial.trial
 
+    def _past(self, admitted: Sequence[tuple[store_pb2.TrialRecord, str]], trial: str) -> Past | None:
+        """As `Kin.past`; `admitted`: the candidates before it of the same answer."""
+        found = self.kin.past(trial)
+        heir = next((record.trial for record, _ in admitted if record.continued == trial), "")
+        return replace(found, heir=heir) if found is not None and heir else found
+
     def _known(self) -> dict[str, str]:
         """Canonical hash → candidate of all networks that the run admitted."""
         if self._networks is None:
@@ -118,7 +143,7 @@ class Intake:
     def _trial(
         self, trial: str, candidate: str, asked: synthesizer_pb2.Candidate, admitted: Admitted
     ) -> store_pb2.TrialRecord:
-        return store_pb2.TrialRecord(
+        record = store_pb2.TrialRecord(
             run=self._id,
             trial=trial,
             candidate=candidate,
@@ -133,4 +158,20 @@ class Intake:
             accumulate=1,
             parent=admitted.parent,
             lineage=asked.lineage,
+            continued=admitted.continued,
         )
+        if admitted.recipe is not None:
+            _go_on(record, self._store.trial(self._id, admitted.continued), admitted.recipe)
+        return record
+
+
+def _go_on(record: store_pb2.TrialRecord, past: store_pb2.TrialRecord, recipe: synthesizer_pb2.Recipe) -> None:
+    """Begin a trial where an earlier one has ended. What was asked for it is what a final training gets."""
+    record.recipe.CopyFrom(recipe)
+    total = recipe.WhichOneof("total")
+    assert total is not None
+    record.asked.CopyFrom(past.asked)
+    setattr(record.asked, total, getattr(recipe, total))
+    record.checkpoint.CopyFrom(past.result.artifacts[CHECKPOINT])
+    record.device_s, record.accumulate = past.result.device_s, past.accumulate
+    record.parent, record.injected = past.parent, past.injected

@@ -20,6 +20,7 @@ from neunets.worker.v1 import worker_pb2
 from neunets_engine.disk import DiskFull
 from neunets_engine.leases import Lease, Patience, deadline_s
 from neunets_engine.memory import parts_within
+from neunets_engine.stopping import Stops
 from neunets_engine.store import WORKER_LOST, Store, Wanted, is_current
 
 __all__ = ["Scheduler", "Totals"]
@@ -45,7 +46,7 @@ class Scheduler:
     """Hands out the trials of all runs, first come, first served."""
 
     def __init__(self, store: Store, patience: Patience, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.patience = patience
+        self.patience, self.stops = patience, Stops()
         self._store = store
         self._monotonic = monotonic
         self._waiting: list[tuple[str, str]] = []
@@ -72,6 +73,7 @@ class Scheduler:
         self._changed.pop(run_id, None)
         self._halted.pop(run_id, None)
         self._usual_s.pop(run_id, None)
+        self.stops.close(run_id)
         self.drop_waiting(run_id)
         self.order(run_id, worker_pb2.ORDER_ABORT)
 
@@ -122,6 +124,16 @@ class Scheduler:
             self._leases[worker] = [
                 replace(lease, order=order) if lease.run_id == run_id else lease for lease in leases
             ]
+
+    def finish(self, run_id: str, trial: str) -> bool:
+        """Tell a trial's worker to end it with what it has; False: it does not train, or was told before."""
+        for worker, leases in self._leases.items():
+            for number, lease in enumerate(leases):
+                if (lease.run_id, lease.trial, lease.order) == (run_id, trial, worker_pb2.ORDER_CONTINUE):
+                    told = replace(lease, order=worker_pb2.ORDER_FINISH)
+                    self._leases[worker] = [*leases[:number], told, *leases[number + 1 :]]
+                    return True
+        return False
 
     # The worker's side
 
@@ -217,7 +229,7 @@ class Scheduler:
             if recipe is not None:
                 begun.append((record, recipe))
             else:
-                self._notify(run_id)
+                self.notify(run_id)
         return begun
 
     def _next(self, run_id: str, most: int) -> list[str]:
@@ -304,7 +316,7 @@ class Scheduler:
         again = [each.trial for each, _ in ours if kept[each.trial] and each.will_retry]
         if again:
             await self.add(run_id, *again)
-        self._notify(run_id)
+        self.notify(run_id)
         return [lease is not None and kept[each.trial] for each, lease in zip(ended, held, strict=True)]
 
     async def lost(self, worker: str, why: str) -> None:
@@ -330,7 +342,7 @@ class Scheduler:
             yield
         if self._held(lease.worker, lease.trial, lease.attempt) is not None:
             self._keep(lease.worker, {each.trial for each in self._leases[lease.worker]} - {lease.trial})
-        self._notify(lease.run_id)
+        self.notify(lease.run_id)
 
     async def recover(self, run_id: str) -> None:
         """After a restart of the engine: what was training is LOST and waits again, what waited still does."""
@@ -370,7 +382,8 @@ class Scheduler:
             before = self._usual_s.get(run_id, seconds)
             self._usual_s[run_id] = before + NEWS * (seconds - before)
 
-    def _notify(self, run_id: str) -> None:
+    def notify(self, run_id: str) -> None:
+        """Let the run look at what has happened."""
         changed = self._changed.get(run_id)
         if changed is not None:
             changed.set()

@@ -79,6 +79,7 @@ class Synthesis:
         """Take the run from the state it is in to a final one, or PAUSED."""
         store = self._resources.store
         self._ended = self._resources.scheduler.open(self._id, lambda trial: self._pace.recipe(trial))
+        self._resources.scheduler.stops.open(self._id, self._record().capabilities)
         try:
             await self._resources.scheduler.recover(self._id)
             await self._initialize()
@@ -248,11 +249,22 @@ class Synthesis:
     async def _assess(self) -> bool:
         """Ask for a verdict; true where the search has come to its end."""
         running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
+        is_quiet = self._resources.scheduler.open_trials(self._id) == 0  # before, so that the last verdict knows all
         answer = await self._in(State.ASSESSING, self._session.assess(self._budget(), running))
+        if answer is not None:
+            await self._end_early(answer)
         is_last = answer is not None and answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET)
-        is_over = is_last or (self._wanted() <= 0 and self._resources.scheduler.open_trials(self._id) == 0)
+        is_over = is_last or (is_quiet and self._wanted() <= 0)
         await self._resources.store.record_verdict(self._id, answer, goes_on=not is_over)
         return is_over
+
+    async def _end_early(self, answer: synthesizer_pb2.AssessResponse) -> None:
+        """The trials that the synthesizer wants to end, and its rules for the others."""
+        self._resources.scheduler.stops.rule(self._id, answer.rules)
+        for stopped in answer.stop:
+            if self._resources.scheduler.finish(self._id, stopped.trial):
+                text = f"{stopped.trial} ends early: {stopped.reason}"[:256]
+                await self._resources.store.log(self._id, "synthesizer", "info", text)
 
     async def _drain(self) -> None:
         """Let what is training come to its end; until then nothing else uses the cores."""
@@ -268,6 +280,7 @@ class Synthesis:
     async def _finalize(self) -> None:
         """Train the best network for the rest of the budget, and export the best of what came out."""
         store = self._resources.store
+        self._resources.scheduler.stops.close(self._id)
         if not self._stopping():
             await self._move(State.FINALIZING)
         record = self._record()

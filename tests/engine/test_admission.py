@@ -84,7 +84,7 @@ REJECTIONS: dict[str, tuple[Candidate, tuple[str, str, str]]] = {
     "another input": (candidate(OTHER_INPUT), ("BAD_GRAPH", "image", "the input has to be")),
     "parameters": (candidate(HUGE), ("OVER_CONSTRAINT", "params", "963,356,010 parameters, at most 200,000,000")),
     "activations": (candidate(DEEP), ("OVER_CONSTRAINT", "activation_bytes", "at most 268,435,456 are allowed")),
-    "continuation": (candidate(resume_trial="t1"), ("BAD_RECIPE", "recipe.resume_trial", "not supported")),
+    "continuation": (candidate(resume_trial="t1"), ("BAD_CONTINUATION", "recipe.resume_trial", "the run has no trial")),
     "schedule": (
         candidate(schedule=synthesizer_pb2.Schedule.ValueType(99)),
         ("BAD_RECIPE", "recipe.schedule", "no schedule 99"),

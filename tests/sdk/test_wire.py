@@ -32,6 +32,8 @@ def recipes(draw: st.DrawFn) -> api.Recipe:
         **dict.fromkeys(("learning_rate", "momentum", "weight_decay", "label_smoothing", "warmup"), NUMBERS),
         **dict.fromkeys(("batch_size", "shift"), COUNTS),
         "mirror": st.booleans(),
+        "schedule": st.sampled_from(("one_cycle", "cosine_restarts", "constant")),
+        "resume_trial": st.from_regex("t[0-9]{6}", fullmatch=True),
     }
     total = draw(st.sampled_from(("epochs", "device_s", None)))
     chosen = draw(st.fixed_dictionaries({total: NUMBERS} if total else {}, optional=fields))
@@ -73,7 +75,7 @@ def test_of_a_recipe_none_is_unset_and_zero_is_zero(recipe: api.Recipe, graph: A
 
 
 def test_every_field_of_a_recipe_crosses_the_wire() -> None:
-    assert {*wire.RECIPE_FIELDS, "schedule"} == set(api.Recipe.__dataclass_fields__)
+    assert {*wire.RECIPE_FIELDS, "schedule", "resume_trial"} == set(api.Recipe.__dataclass_fields__)
 
 
 @settings(max_examples=30)
@@ -158,6 +160,36 @@ def test_an_assessment_has_its_progress_within_0_to_1(
     assert 0.0 <= message.progress <= 1.0
     assert progress is None or not 0.0 <= progress <= 1.0 or message.progress == progress
     assert (message.expected_gain if message.HasField("expected_gain") else None) == gain
+
+
+def test_whom_an_assessment_stops_and_by_which_rules_is_told() -> None:
+    stop = (api.StopTrial("t000001", "hopeless", 0.7), api.StopTrial("t000002", "late"))
+    message = wire.assessment_to_proto(
+        api.Assessment(stop=stop, rules=(api.StopRule("valid_accuracy", 3.0, 0.5, "too low"),))
+    )
+    assert [(each.trial, each.reason, each.predicted.mean) for each in message.stop] == [
+        ("t000001", "hopeless", 0.7),
+        ("t000002", "late", 0.0),
+    ]
+    assert [each.HasField("predicted") for each in message.stop] == [True, False]
+    (rule,) = message.rules
+    assert (rule.metric, rule.epoch, rule.at_least, rule.reason) == ("valid_accuracy", 3.0, 0.5, "too low")
+
+
+@pytest.mark.parametrize(
+    ("declared", "capability"),
+    [
+        ({"hears_injected": True}, pb.CAPABILITY_INJECTED_CANDIDATES),
+        ({"hears_budget": True}, pb.CAPABILITY_BUDGET_CHANGE),
+        ({"inherits_weights": True}, pb.CAPABILITY_WEIGHT_INHERITANCE),
+        ({"continues_trials": True}, pb.CAPABILITY_CONTINUATION),
+        ({"stops_trials": True}, pb.CAPABILITY_STOP_TRIALS),
+        ({"gives_rules": True}, pb.CAPABILITY_STOP_RULES),
+    ],
+)
+def test_what_is_declared_is_a_capability(declared: dict[str, bool], capability: pb.Capability.ValueType) -> None:
+    message = wire.description_to_proto(api.Description("mine", "1.2", "Searches.", is_deterministic=False, **declared))
+    assert list(message.capabilities) == [capability]
 
 
 def test_of_a_budget_unset_is_unlimited_and_zero_is_zero() -> None:

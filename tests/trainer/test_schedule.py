@@ -14,6 +14,7 @@ from neunets_trainer.schedule import (
     VALIDATION_SHARE,
     ClockHorizon,
     StepHorizon,
+    constant,
     cosine_restarts,
     one_cycle,
 )
@@ -51,6 +52,18 @@ def test_the_peak_is_where_warmup_ends(peak: float, warmup: float) -> None:
 @given(peak=peaks, warmup=st.floats(0.01, 0.99))
 def test_the_rate_is_lowest_at_both_ends(peak: float, warmup: float) -> None:
     assert one_cycle(0.0, peak, warmup) == one_cycle(1.0, peak, warmup) == pytest.approx(LOWEST * peak)
+
+
+@given(epoch=st.floats(0.0, 1e4), peak=peaks, warmup=fractions)
+def test_a_constant_rate_is_the_peak_after_its_warmup(epoch: float, peak: float, warmup: float) -> None:
+    rate = constant(epoch, peak, warmup)
+    assert rate == peak if epoch >= warmup else LOWEST * peak <= rate <= peak
+
+
+@given(pair=st.tuples(fractions, fractions), peak=peaks, warmup=fractions)
+def test_a_constant_rate_rises_during_warmup(pair: tuple[float, float], peak: float, warmup: float) -> None:
+    early, late = sorted(part * warmup for part in pair)
+    assert constant(early, peak, warmup) <= constant(late, peak, warmup)
 
 
 def starts(count: int) -> list[float]:

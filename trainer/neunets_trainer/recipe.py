@@ -15,6 +15,7 @@ __all__ = ["Recipe", "recipe_from_proto"]
 SCHEDULES: Final = {
     synthesizer_pb2.SCHEDULE_ONE_CYCLE: Schedule.ONE_CYCLE,
     synthesizer_pb2.SCHEDULE_COSINE_RESTARTS: Schedule.COSINE_RESTARTS,
+    synthesizer_pb2.SCHEDULE_CONSTANT: Schedule.CONSTANT,
 }
 
 
@@ -29,7 +30,7 @@ class Recipe:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     batch_size: int = 128
-    warmup: float = 0.2  # fraction of the training, 0..1
+    warmup: float = 0.2  # fraction of the training, of a constant rate of the first epoch, 0..1
     shift: int = 0  # largest shift in pixels
     mirror: bool = False
     steps: int | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-__all__ = ["ClockHorizon", "Horizon", "Schedule", "StepHorizon", "cosine_restarts", "one_cycle"]
+__all__ = ["ClockHorizon", "Horizon", "Schedule", "StepHorizon", "constant", "cosine_restarts", "one_cycle"]
 
 # Of the peak, at both ends: a rate of zero would waste the step.
 LOWEST: Final = 0.01
@@ -21,6 +21,7 @@ TRAINING_COST: Final = 3.0
 class Schedule(Enum):
     ONE_CYCLE = "one_cycle"
     COSINE_RESTARTS = "cosine_restarts"
+    CONSTANT = "constant"
 
 
 def one_cycle(progress: float, peak: float, warmup: float) -> float:
@@ -41,6 +42,11 @@ def cosine_restarts(progress: float, peak: float, cycles: int) -> float:
     place = progress * (2**cycles - 1) + 1.0  # the cycle that begins at place 2^n ends at 2^(n+1)
     cycle = min(int(math.log2(place)), cycles - 1)
     return peak * max(LOWEST, (1.0 + math.cos(math.pi * (place / 2**cycle - 1.0))) / 2)
+
+
+def constant(epoch: float, peak: float, warmup: float) -> float:
+    """Linear up to `peak` within the first `warmup` epochs, then the peak: it knows no end, and can be continued."""
+    return peak * max(LOWEST, min(epoch / warmup, 1.0)) if epoch < warmup else peak
 
 
 @dataclass(frozen=True, slots=True)

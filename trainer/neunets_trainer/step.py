@@ -17,7 +17,7 @@ from neunets_trainer.layers import BatchNorm
 from neunets_trainer.optimizer import Nesterov
 from neunets_trainer.precision import autocast, tensor_cores
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.schedule import Schedule, cosine_restarts, one_cycle
+from neunets_trainer.schedule import Schedule, constant, cosine_restarts, one_cycle
 from neunets_trainer.step_graph import StepGraph
 from neunets_trainer.task import Task
 
@@ -61,7 +61,7 @@ class Stepper:
         seed = self._seed_of(step)
         self._draws.manual_seed(seed)
         self._network.seed(seed ^ 1)
-        self.rate = _rate(self._recipe, progress)
+        self.rate = _rate(self._recipe, progress, (step + 0.5) / self.steps_an_epoch)
         self._static_rate.fill_(self.rate)
         self._norms.set(step)
         with tensor_cores(self._precision) if self._is_static else nullcontext():
@@ -135,10 +135,14 @@ class Stepper:
         return self._seeds[1][position]
 
 
-def _rate(recipe: Recipe, progress: float) -> float:
-    if recipe.schedule is Schedule.COSINE_RESTARTS:
-        return cosine_restarts(progress, recipe.learning_rate, recipe.cycles)
-    return one_cycle(progress, recipe.learning_rate, recipe.warmup)
+def _rate(recipe: Recipe, progress: float, epoch: float) -> float:
+    match recipe.schedule:
+        case Schedule.COSINE_RESTARTS:
+            return cosine_restarts(progress, recipe.learning_rate, recipe.cycles)
+        case Schedule.CONSTANT:
+            return constant(epoch, recipe.learning_rate, recipe.warmup)
+        case Schedule.ONE_CYCLE:
+            return one_cycle(progress, recipe.learning_rate, recipe.warmup)
 
 
 class _Norms:

@@ -43,7 +43,7 @@ class Outcome(Enum):
 class Task:
     """What to train. `final`: keep the better of what is trained and the `incumbent`, by `metric`, measure the test set
     for that one, and leave what the export needs. `continues`: begin with the incumbent's weights; `inheritance`: with
-    those that a parent has left.
+    those that a parent has left. `keeps_checkpoint`: so that the training can be continued from its end.
     """
 
     graph: Graph
@@ -63,6 +63,7 @@ class Task:
     continues: bool = False
     trains_on_validation: bool = False
     inheritance: Inheritance | None = None
+    keeps_checkpoint: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """`probe`, `predictions`: of a final task alone."""
+    """`probe`, `predictions`: of a final task alone; `checkpoint`: where the task keeps one, at the last step."""
 
     outcome: Outcome
     metrics: Mapping[str, float] = field(default_factory=dict)
@@ -86,3 +87,4 @@ class Ended:
     probe: tuple[NDArray[np.generic], NDArray[np.float32]] | None = None  # x as stored, probabilities (N, classes)
     predictions: tuple[NDArray[np.float32], NDArray[np.int64]] | None = None  # test set: (N, classes), labels (N,)
     error: str = ""
+    checkpoint: Checkpoint | None = None

@@ -170,6 +170,7 @@ class _Training:
 
     def _end(self, train_loss: float, outcome: Outcome) -> Ended:
         """Evaluate, and let a final task choose."""
+        checkpoint = self._checkpoint() if self._task.keeps_checkpoint else None
         with self._averaged():
             weights: Weights = weights_of(self._network)
         load_weights(self._network, weights)
@@ -184,7 +185,8 @@ class _Training:
         metrics |= valid.metrics("valid")
         if self._inherited is not None:
             metrics["inherited_delta"] = self._inherited.delta
-        return Ended(outcome, metrics, self._seconds(), peak_bytes(self._task.device), weights)
+        spent = (self._seconds(), peak_bytes(self._task.device))
+        return Ended(outcome, metrics, *spent, weights, checkpoint=checkpoint)
 
     def _close(self, outcome: Outcome, metrics: dict[str, float], weights: Weights, valid: Score) -> Ended:
         """Keep the better of this network and the incumbent; measure the test set for that one."""

@@ -60,6 +60,7 @@ def task_from_proto(
         continues=job.continues,
         trains_on_validation=job.trains_on_validation,
         inheritance=None if parents is None else _inheritance(job.inheritance, parents),
+        keeps_checkpoint=job.keeps_checkpoint,
     )
 
 

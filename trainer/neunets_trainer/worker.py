@@ -15,6 +15,7 @@ import psutil
 import torch
 from safetensors.numpy import load, save
 
+from neunets.continuation import CHECKPOINT
 from neunets.errors import NeunetsError, NotReady
 from neunets.machine import Choices
 from neunets.status import rpc_error
@@ -171,6 +172,8 @@ class Worker:
         )
         if ended.weights is not None:
             request.artifacts["weights"].CopyFrom(self._put(save(dict(ended.weights))))
+        if ended.checkpoint is not None:
+            request.artifacts[CHECKPOINT].CopyFrom(self._put(encode_checkpoint(ended.checkpoint)))
         if ended.probe is not None:
             x, probabilities = ended.probe
             request.artifacts["probe"].CopyFrom(self._put(save({"x": x, "probabilities": probabilities})))

@@ -177,6 +177,7 @@ def _model(trial: store_pb2.TrialRecord) -> service_pb2.Model:
         parent=trial.parent,
         lineage=trial.lineage,
         final_of=trial.final_of,
+        continued=trial.continued,
     )
     if trial.HasField("result"):
         model.result.CopyFrom(trial.result)

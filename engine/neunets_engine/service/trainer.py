@@ -73,9 +73,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
                 request.flops,
             )
         if trials:
-            spec = self._store.run(trials[0].run).run.spec  # all are of one run
-            dataset = self._store.dataset(spec.dataset)
-            job, *more = (self._job(trial, spec, dataset) for trial in trials)
+            record = self._store.run(trials[0].run)  # all are of one run
+            dataset = self._store.dataset(record.run.spec.dataset)
+            job, *more = (self._job(trial, record, dataset) for trial in trials)
             return worker_pb2.LeaseResponse(job=job, more=more)
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
 
@@ -97,8 +97,18 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             news.checkpoint.CopyFrom(request.checkpoint)
         with self._scheduler.halting():
             await self._store.report(run_id, request.attempt, request.step, measured, news)
+            await self._judge(run_id, measured)
         order = self._scheduler.reported(request.worker, request.trial, request.attempt)
         return worker_pb2.ReportResponse(order=order)
+
+    async def _judge(self, run_id: str, measured: synthesizer_pb2.Measured) -> None:
+        """Whether the search wants the trial to go on."""
+        stops = self._scheduler.stops
+        why = stops.broken(run_id, measured)
+        if why and self._scheduler.finish(run_id, measured.trial):
+            await self._store.log(run_id, "synthesizer", "info", f"{measured.trial} ends early: {why}"[:256])
+        if stops.is_watched(run_id, measured):
+            self._scheduler.notify(run_id)
 
     async def Complete(self, request: worker_pb2.CompleteRequest, context: Context) -> worker_pb2.CompleteResponse:
         (order,) = await self._complete([request])
@@ -152,15 +162,16 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             yield worker_pb2.GetArtifactResponse(data=data[start : start + CHUNK_BYTES])
 
     def _job(
-        self, trial: store_pb2.TrialRecord, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset
+        self, trial: store_pb2.TrialRecord, record: store_pb2.RunRecord, dataset: service_pb2.Dataset
     ) -> worker_pb2.Job:
+        spec = record.run.spec
         job = worker_pb2.Job(
             run=trial.run,
             trial=trial.trial,
             attempt=trial.attempt,
             graph=trial.graph,
             recipe=trial.recipe,
-            seed=_seed(spec.seed, trial.trial),
+            seed=_seed(spec.seed, self._first(trial).trial),
             dataset=worker_pb2.Dataset(
                 folder=str(self._datasets / dataset.sha256), sha256=dataset.sha256, classes=dataset.classes
             ),
@@ -172,6 +183,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             trains_on_validation=bool(trial.final_of) and spec.train_on_validation,
             continues=trial.continues,
             metric=spec.metric or DEFAULT_METRIC,
+            keeps_checkpoint=not trial.final_of and synthesizer_pb2.CAPABILITY_CONTINUATION in record.capabilities,
         )
         job.lease.FromMilliseconds(int(1000 * self._scheduler.patience.heartbeat_s))
         if trial.HasField("checkpoint"):
@@ -183,6 +195,12 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             weights = parent.result.artifacts["weights"]
             job.inheritance.CopyFrom(worker_pb2.Inheritance(graph=parent.graph, weights=weights, lineage=trial.lineage))
         return job
+
+    def _first(self, trial: store_pb2.TrialRecord) -> store_pb2.TrialRecord:
+        """The trial that it continues, or which that one continues, and so on: they are one training."""
+        while trial.continued:
+            trial = self._store.trial(trial.run, trial.continued)
+        return trial
 
 
 def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) -> synthesizer_pb2.TrialEnded:

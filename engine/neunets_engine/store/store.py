@@ -344,7 +344,8 @@ class Store:
                 record.run.rejected += 1
             for trial, digest in admitted:
                 codec.put_trial(writer, trial)
-                writer.put("hashes", scoped(run_id, digest), trial.candidate.encode())
+                if not trial.continued:
+                    writer.put("hashes", scoped(run_id, digest), trial.candidate.encode())
                 record.trials += 1
             record.rejected_in_a_row = 0 if admitted else record.rejected_in_a_row + len(rejected)
             codec.put_run(writer, record)

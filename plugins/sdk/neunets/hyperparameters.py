@@ -37,7 +37,9 @@ _TABLE: Final = {
     "weight_decay": Hyperparameter(0.0, 10.0, 5e-4, "decay of matrices and kernels"),
     "label_smoothing": Hyperparameter(0.0, 0.9, 0.1, "probability that is spread over all classes"),
     "batch_size": Hyperparameter(1, 1 << 16, 128, "examples of a step", is_logarithmic=True),
-    "warmup": Hyperparameter(0.0, 1.0, 0.2, "fraction of the training during which the rate rises"),
+    "warmup": Hyperparameter(
+        0.0, 1.0, 0.2, "fraction of the training, of a constant rate of the first epoch, during which the rate rises"
+    ),
     "shift": Hyperparameter(0, 64, 0, "largest random shift, in pixels", is_for_images=True),
     "mirror": Hyperparameter(0, 1, False, "random left-right mirror", is_for_images=True),
     "cutout": Hyperparameter(0, 256, 0, "side of a random square that is blanked, in pixels", is_for_images=True),

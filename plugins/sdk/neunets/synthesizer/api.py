@@ -29,6 +29,8 @@ __all__ = [
     "Recipe",
     "Rejected",
     "Session",
+    "StopRule",
+    "StopTrial",
     "Synthesizer",
     "TrialEnded",
     "TrialStarted",
@@ -78,6 +80,9 @@ class Description:
     hears_injected: bool = False  # of networks that a user enters, by `Injected`
     hears_budget: bool = False  # of changes of the budget, by `BudgetChanged`
     inherits_weights: bool = False  # it proposes candidates with a lineage
+    continues_trials: bool = False  # it proposes candidates that continue an ended trial
+    stops_trials: bool = False  # it is asked after each validation, and may stop running trials
+    gives_rules: bool = False  # its assessments have stop rules
     max_batch: int = 16
     propose_p99_s: float = 1.0
 
@@ -130,7 +135,9 @@ class Budget:
 class Recipe:
     """How to train. What is None, the engine chooses; at most one of `epochs`, `device_s` and `steps` is given.
 
-    `Problem.recipe_schema` has the ranges, the engine's choices, and what each does.
+    `Problem.recipe_schema` has the ranges, the engine's choices, and what each does. With `resume_trial`, the engine's
+    id of an ended trial, its training goes on up to the total given, which counts from its first step; all else is
+    that trial's.
     """
 
     epochs: float | None = None
@@ -150,7 +157,8 @@ class Recipe:
     test_mirror: bool | None = None
     class_weighting: float | None = None
     cycles: int | None = None  # of "cosine_restarts"
-    schedule: str | None = None  # "one_cycle", "cosine_restarts"
+    schedule: str | None = None  # "one_cycle", "cosine_restarts", "constant"
+    resume_trial: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +166,8 @@ class Candidate:
     """A network to train. `rationale`: one sentence for people. `parents`: the engine's ids of earlier candidates.
 
     `lineage`: the steps by which it comes from the first parent, with the weights that the parent's trial has left; the
-    graph may then be None, and the engine derives it: what it echoes in `Proposed` has one.
+    graph may then be None, and the engine derives it: what it echoes in `Proposed` has one. So it has for a candidate
+    that continues a trial, by `Recipe.resume_trial`; that one has neither parents nor a lineage.
     """
 
     graph: Graph | None
@@ -235,7 +244,10 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class TrialEnded:
-    """`metrics` may hold NaN. With `will_retry` another end of the same trial follows."""
+    """`metrics` may hold NaN. With `will_retry` another end of the same trial follows.
+
+    `device_s` and the metric "epochs" count from the first step, also of the trial that it continues.
+    """
 
     candidate: str
     trial: str
@@ -250,13 +262,40 @@ Event: TypeAlias = Proposed | Injected | Rejected | TrialStarted | Measured | Tr
 
 
 @dataclass(frozen=True, slots=True)
+class StopTrial:
+    """A running trial that is to finish now, with what it has. `predicted`: of the objective, had it gone on."""
+
+    trial: str
+    reason: str
+    predicted: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRule:
+    """A trial finishes at a validation after `epoch` or more epochs where its `metric` is below `at_least`.
+
+    The engine applies it as a validation comes in, without asking again.
+    """
+
+    metric: str
+    epoch: float
+    at_least: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Assessment:
-    """`progress` in 0..1; `expected_gain` of the objective per device hour."""
+    """`progress` in 0..1; `expected_gain` of the objective per device hour.
+
+    `stop`: only of a plugin that `stops_trials`; `rules`, in place of those before: only of one that `gives_rules`.
+    """
 
     verdict: Verdict = Verdict.CONTINUE
     progress: float | None = None
     expected_gain: float | None = None
     reason: str = ""
+    stop: tuple[StopTrial, ...] = ()
+    rules: tuple[StopRule, ...] = ()
 
 
 class Session(Protocol):

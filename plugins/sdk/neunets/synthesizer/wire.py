@@ -48,6 +48,9 @@ def description_to_proto(description: api.Description) -> pb.DescribeResponse:
         pb.CAPABILITY_INJECTED_CANDIDATES: description.hears_injected,
         pb.CAPABILITY_BUDGET_CHANGE: description.hears_budget,
         pb.CAPABILITY_WEIGHT_INHERITANCE: description.inherits_weights,
+        pb.CAPABILITY_CONTINUATION: description.continues_trials,
+        pb.CAPABILITY_STOP_TRIALS: description.stops_trials,
+        pb.CAPABILITY_STOP_RULES: description.gives_rules,
     }
     message.capabilities.extend(capability for capability, has_it in declared.items() if has_it)
     message.propose_p99.FromMilliseconds(int(1000 * description.propose_p99_s))
@@ -130,7 +133,7 @@ def budget_from_proto(message: pb.Budget) -> api.Budget:
 
 def candidate_to_proto(candidate: api.Candidate) -> pb.Candidate:
     given = {field: value for field in RECIPE_FIELDS if (value := getattr(candidate.recipe, field)) is not None}
-    recipe = pb.Recipe(**given)
+    recipe = pb.Recipe(**given, resume_trial=candidate.recipe.resume_trial or "")
     if candidate.recipe.schedule is not None:
         recipe.schedule = pb.Schedule.Value(f"SCHEDULE_{candidate.recipe.schedule.upper()}")
     return pb.Candidate(
@@ -148,7 +151,7 @@ def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
     given = {field: getattr(message.recipe, field) for field in RECIPE_FIELDS if message.recipe.HasField(field)}  # type: ignore[arg-type]
     if message.recipe.schedule in pb.Schedule.values()[1:]:
         given["schedule"] = pb.Schedule.Name(message.recipe.schedule).removeprefix("SCHEDULE_").lower()
-    recipe = api.Recipe(**given)
+    recipe = api.Recipe(**given, resume_trial=message.recipe.resume_trial or None)
     return api.Candidate(
         graph=graph_from_proto(message.graph) if message.HasField("graph") else None,
         lineage=lineage.lineage_from_proto(message.lineage),
@@ -219,4 +222,10 @@ def assessment_to_proto(assessment: api.Assessment) -> pb.AssessResponse:
         message.progress = min(1.0, max(0.0, assessment.progress))
     if assessment.expected_gain is not None:
         message.expected_gain = assessment.expected_gain
+    for stopped in assessment.stop:
+        entry = message.stop.add(trial=stopped.trial, reason=stopped.reason)
+        if stopped.predicted is not None:
+            entry.predicted.mean = stopped.predicted
+    for rule in assessment.rules:
+        message.rules.add(metric=rule.metric, epoch=rule.epoch, at_least=rule.at_least, reason=rule.reason)
     return message

@@ -2514,7 +2514,9 @@ type Model struct {
 	// How the network came from its parent's, with its weights; empty: they are its own.
 	Lineage []*v11.Morph `protobuf:"bytes,17,rep,name=lineage,proto3" json:"lineage,omitempty"`
 	// Of a final training, the trial whose network it trains.
-	FinalOf       string `protobuf:"bytes,18,opt,name=final_of,json=finalOf,proto3" json:"final_of,omitempty"`
+	FinalOf string `protobuf:"bytes,18,opt,name=final_of,json=finalOf,proto3" json:"final_of,omitempty"`
+	// Trial whose training it continues; its epochs and device seconds count from that one's first step.
+	Continued     string `protobuf:"bytes,19,opt,name=continued,proto3" json:"continued,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2671,6 +2673,13 @@ func (x *Model) GetLineage() []*v11.Morph {
 func (x *Model) GetFinalOf() string {
 	if x != nil {
 		return x.FinalOf
+	}
+	return ""
+}
+
+func (x *Model) GetContinued() string {
+	if x != nil {
+		return x.Continued
 	}
 	return ""
 }
@@ -4737,7 +4746,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\n" +
 	"MODE_ABORT\x10\x02\"&\n" +
 	"\x10ResumeRunRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\x85\x06\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xa3\x06\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05trial\x18\x02 \x01(\tR\x05trial\x12\x1c\n" +
@@ -4757,7 +4766,8 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\binjected\x18\x0f \x01(\bR\binjected\x12\x16\n" +
 	"\x06parent\x18\x10 \x01(\tR\x06parent\x127\n" +
 	"\alineage\x18\x11 \x03(\v2\x1d.neunets.synthesizer.v1.MorphR\alineage\x12\x19\n" +
-	"\bfinal_of\x18\x12 \x01(\tR\afinalOf\x1a:\n" +
+	"\bfinal_of\x18\x12 \x01(\tR\afinalOf\x12\x1c\n" +
+	"\tcontinued\x18\x13 \x01(\tR\tcontinued\x1a:\n" +
 	"\fFiguresEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"U\n" +

@@ -43,6 +43,8 @@ const (
 	Capability_CAPABILITY_BUDGET_CHANGE       Capability = 8
 	Capability_CAPABILITY_MULTI_OBJECTIVE     Capability = 9
 	Capability_CAPABILITY_ONNX_PROPOSALS      Capability = 10
+	// It proposes candidates with a recipe.resume_trial: the engine keeps the checkpoints of ended trials.
+	Capability_CAPABILITY_CONTINUATION Capability = 11
 )
 
 // Enum value maps for Capability.
@@ -59,6 +61,7 @@ var (
 		8:  "CAPABILITY_BUDGET_CHANGE",
 		9:  "CAPABILITY_MULTI_OBJECTIVE",
 		10: "CAPABILITY_ONNX_PROPOSALS",
+		11: "CAPABILITY_CONTINUATION",
 	}
 	Capability_value = map[string]int32{
 		"CAPABILITY_UNSPECIFIED":         0,
@@ -72,6 +75,7 @@ var (
 		"CAPABILITY_BUDGET_CHANGE":       8,
 		"CAPABILITY_MULTI_OBJECTIVE":     9,
 		"CAPABILITY_ONNX_PROPOSALS":      10,
+		"CAPABILITY_CONTINUATION":        11,
 	}
 )
 
@@ -110,6 +114,9 @@ const (
 	Schedule_SCHEDULE_ONE_CYCLE Schedule = 1
 	// From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before.
 	Schedule_SCHEDULE_COSINE_RESTARTS Schedule = 2
+	// Linear up to the peak within the first `warmup` epochs, then constant, whatever the total: a training that is
+	// continued is the same as a longer one. `averaging` makes up for the decay that is missing.
+	Schedule_SCHEDULE_CONSTANT Schedule = 3
 )
 
 // Enum value maps for Schedule.
@@ -118,11 +125,13 @@ var (
 		0: "SCHEDULE_UNSPECIFIED",
 		1: "SCHEDULE_ONE_CYCLE",
 		2: "SCHEDULE_COSINE_RESTARTS",
+		3: "SCHEDULE_CONSTANT",
 	}
 	Schedule_value = map[string]int32{
 		"SCHEDULE_UNSPECIFIED":     0,
 		"SCHEDULE_ONE_CYCLE":       1,
 		"SCHEDULE_COSINE_RESTARTS": 2,
+		"SCHEDULE_CONSTANT":        3,
 	}
 )
 
@@ -321,7 +330,7 @@ func (x Diagnostic_Severity) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Diagnostic_Severity.Descriptor instead.
 func (Diagnostic_Severity) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{38, 0}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{39, 0}
 }
 
 // In every call that belongs to a run.
@@ -1729,13 +1738,17 @@ type Recipe struct {
 	WeightDecay    *float64       `protobuf:"fixed64,6,opt,name=weight_decay,json=weightDecay,proto3,oneof" json:"weight_decay,omitempty"`
 	LabelSmoothing *float64       `protobuf:"fixed64,7,opt,name=label_smoothing,json=labelSmoothing,proto3,oneof" json:"label_smoothing,omitempty"`
 	BatchSize      *uint32        `protobuf:"varint,8,opt,name=batch_size,json=batchSize,proto3,oneof" json:"batch_size,omitempty"`
-	// Fraction of the training during which the rate rises, 0..1.
+	// Fraction of the training during which the rate rises, 0..1; of SCHEDULE_CONSTANT, of the first epoch.
 	Warmup *float64 `protobuf:"fixed64,9,opt,name=warmup,proto3,oneof" json:"warmup,omitempty"`
 	// Largest random shift of an image in pixels.
 	Shift *uint32 `protobuf:"varint,10,opt,name=shift,proto3,oneof" json:"shift,omitempty"`
 	// Random left-right mirror; refused where it changes the class.
 	Mirror *bool `protobuf:"varint,11,opt,name=mirror,proto3,oneof" json:"mirror,omitempty"`
-	// Trial whose training is continued from its checkpoint.
+	// The engine's id of an ended trial of the run, SUCCEEDED or STOPPED, whose training goes on from where it ended, up to
+	// a larger total; each is continued once. The candidate has neither parents nor lineage; its graph and all other
+	// fields of the recipe are that trial's, and may be left out. Where this cannot be, it is rejected with
+	// BAD_CONTINUATION. It becomes a trial of its own, whose epochs and device seconds count from the first step of the
+	// one that it continues.
 	ResumeTrial string `protobuf:"bytes,12,opt,name=resume_trial,json=resumeTrial,proto3" json:"resume_trial,omitempty"`
 	// Side of a square of each image, at a random place, that becomes the mean colour, in pixels; 0: none.
 	Cutout *uint32 `protobuf:"varint,14,opt,name=cutout,proto3,oneof" json:"cutout,omitempty"`
@@ -2688,7 +2701,8 @@ type TrialEnded struct {
 	Trial     string                 `protobuf:"bytes,2,opt,name=trial,proto3" json:"trial,omitempty"`
 	Attempt   uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
 	State     TrialEnded_State       `protobuf:"varint,4,opt,name=state,proto3,enum=neunets.synthesizer.v1.TrialEnded_State" json:"state,omitempty"`
-	// "valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
+	// "valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs" (since the first
+	// step, also of the trial that it continues, as device_s is),
 	// "images_per_s"; of a trial that has inherited its weights "inherited_delta": before the training, the largest
 	// difference between its logits and its parent's, over the parent's largest logit, where that is above 1. May hold NaN.
 	Metrics       map[string]float64      `protobuf:"bytes,5,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
@@ -2867,10 +2881,15 @@ type AssessResponse struct {
 	// 0..1.
 	Progress *float64 `protobuf:"fixed64,2,opt,name=progress,proto3,oneof" json:"progress,omitempty"`
 	// Gain of the objective per device hour.
-	ExpectedGain  *float64             `protobuf:"fixed64,3,opt,name=expected_gain,json=expectedGain,proto3,oneof" json:"expected_gain,omitempty"`
-	Reason        string               `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	ExpectedGain *float64 `protobuf:"fixed64,3,opt,name=expected_gain,json=expectedGain,proto3,oneof" json:"expected_gain,omitempty"`
+	Reason       string   `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// With CAPABILITY_STOP_TRIALS: trials that are to finish now, with what they have. A plugin with this capability is
+	// asked after each validation of a trial, too.
 	Stop          []*StopTrial         `protobuf:"bytes,5,rep,name=stop,proto3" json:"stop,omitempty"`
 	ReassessAfter *durationpb.Duration `protobuf:"bytes,6,opt,name=reassess_after,json=reassessAfter,proto3" json:"reassess_after,omitempty"`
+	// With CAPABILITY_STOP_RULES: in place of those of the answer before. While there are none, a plugin with this
+	// capability is asked after each validation.
+	Rules         []*StopRule `protobuf:"bytes,7,rep,name=rules,proto3" json:"rules,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2947,6 +2966,85 @@ func (x *AssessResponse) GetReassessAfter() *durationpb.Duration {
 	return nil
 }
 
+func (x *AssessResponse) GetRules() []*StopRule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
+// Applied to each validation of the run's trials as it comes in, without asking the plugin again.
+type StopRule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in Measured.
+	Metric string `protobuf:"bytes,1,opt,name=metric,proto3" json:"metric,omitempty"`
+	// At a validation after so many epochs or more, a trial ...
+	Epoch float64 `protobuf:"fixed64,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// ... whose metric is below this finishes with what it has.
+	AtLeast       float64 `protobuf:"fixed64,3,opt,name=at_least,json=atLeast,proto3" json:"at_least,omitempty"`
+	Reason        string  `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StopRule) Reset() {
+	*x = StopRule{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StopRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StopRule) ProtoMessage() {}
+
+func (x *StopRule) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StopRule.ProtoReflect.Descriptor instead.
+func (*StopRule) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *StopRule) GetMetric() string {
+	if x != nil {
+		return x.Metric
+	}
+	return ""
+}
+
+func (x *StopRule) GetEpoch() float64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *StopRule) GetAtLeast() float64 {
+	if x != nil {
+		return x.AtLeast
+	}
+	return 0
+}
+
+func (x *StopRule) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type StopTrial struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Trial         string                 `protobuf:"bytes,1,opt,name=trial,proto3" json:"trial,omitempty"`
@@ -2958,7 +3056,7 @@ type StopTrial struct {
 
 func (x *StopTrial) Reset() {
 	*x = StopTrial{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[32]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3068,7 @@ func (x *StopTrial) String() string {
 func (*StopTrial) ProtoMessage() {}
 
 func (x *StopTrial) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[32]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3081,7 @@ func (x *StopTrial) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopTrial.ProtoReflect.Descriptor instead.
 func (*StopTrial) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{32}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *StopTrial) GetTrial() string {
@@ -3016,7 +3114,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[33]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3028,7 +3126,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[33]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3041,7 +3139,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{33}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SnapshotRequest) GetCall() *Call {
@@ -3061,7 +3159,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[34]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3073,7 +3171,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[34]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3086,7 +3184,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{34}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SnapshotResponse) GetData() []byte {
@@ -3113,7 +3211,7 @@ type Checkpoint struct {
 
 func (x *Checkpoint) Reset() {
 	*x = Checkpoint{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[35]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3125,7 +3223,7 @@ func (x *Checkpoint) String() string {
 func (*Checkpoint) ProtoMessage() {}
 
 func (x *Checkpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[35]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3138,7 +3236,7 @@ func (x *Checkpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Checkpoint.ProtoReflect.Descriptor instead.
 func (*Checkpoint) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{35}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Checkpoint) GetSeq() uint64 {
@@ -3206,7 +3304,7 @@ type CloseRequest struct {
 
 func (x *CloseRequest) Reset() {
 	*x = CloseRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[36]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3218,7 +3316,7 @@ func (x *CloseRequest) String() string {
 func (*CloseRequest) ProtoMessage() {}
 
 func (x *CloseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[36]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3231,7 +3329,7 @@ func (x *CloseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseRequest.ProtoReflect.Descriptor instead.
 func (*CloseRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{36}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CloseRequest) GetCall() *Call {
@@ -3256,7 +3354,7 @@ type CloseResponse struct {
 
 func (x *CloseResponse) Reset() {
 	*x = CloseResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[37]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3366,7 @@ func (x *CloseResponse) String() string {
 func (*CloseResponse) ProtoMessage() {}
 
 func (x *CloseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[37]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,13 +3379,13 @@ func (x *CloseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseResponse.ProtoReflect.Descriptor instead.
 func (*CloseResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{37}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{38}
 }
 
 type Diagnostic struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Severity Diagnostic_Severity    `protobuf:"varint,1,opt,name=severity,proto3,enum=neunets.synthesizer.v1.Diagnostic_Severity" json:"severity,omitempty"`
-	// Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ...
+	// Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "BAD_CONTINUATION", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ...
 	Code string `protobuf:"bytes,2,opt,name=code,proto3" json:"code,omitempty"`
 	// Field path or node name.
 	Path          string `protobuf:"bytes,3,opt,name=path,proto3" json:"path,omitempty"`
@@ -3299,7 +3397,7 @@ type Diagnostic struct {
 
 func (x *Diagnostic) Reset() {
 	*x = Diagnostic{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[38]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3311,7 +3409,7 @@ func (x *Diagnostic) String() string {
 func (*Diagnostic) ProtoMessage() {}
 
 func (x *Diagnostic) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[38]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3324,7 +3422,7 @@ func (x *Diagnostic) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Diagnostic.ProtoReflect.Descriptor instead.
 func (*Diagnostic) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{38}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Diagnostic) GetSeverity() Diagnostic_Severity {
@@ -3374,7 +3472,7 @@ type ArtifactRef struct {
 
 func (x *ArtifactRef) Reset() {
 	*x = ArtifactRef{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[39]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3386,7 +3484,7 @@ func (x *ArtifactRef) String() string {
 func (*ArtifactRef) ProtoMessage() {}
 
 func (x *ArtifactRef) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[39]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3399,7 +3497,7 @@ func (x *ArtifactRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArtifactRef.ProtoReflect.Descriptor instead.
 func (*ArtifactRef) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{39}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ArtifactRef) GetSha256() string {
@@ -3436,7 +3534,7 @@ type RegisterRequest struct {
 
 func (x *RegisterRequest) Reset() {
 	*x = RegisterRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[40]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3448,7 +3546,7 @@ func (x *RegisterRequest) String() string {
 func (*RegisterRequest) ProtoMessage() {}
 
 func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[40]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3461,7 +3559,7 @@ func (x *RegisterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterRequest.ProtoReflect.Descriptor instead.
 func (*RegisterRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{40}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *RegisterRequest) GetToken() string {
@@ -3504,7 +3602,7 @@ type RegisterResponse struct {
 
 func (x *RegisterResponse) Reset() {
 	*x = RegisterResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[41]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3516,7 +3614,7 @@ func (x *RegisterResponse) String() string {
 func (*RegisterResponse) ProtoMessage() {}
 
 func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[41]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3529,7 +3627,7 @@ func (x *RegisterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RegisterResponse.ProtoReflect.Descriptor instead.
 func (*RegisterResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{41}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *RegisterResponse) GetPlugin() string {
@@ -3564,7 +3662,7 @@ type RenewRequest struct {
 
 func (x *RenewRequest) Reset() {
 	*x = RenewRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[42]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3576,7 +3674,7 @@ func (x *RenewRequest) String() string {
 func (*RenewRequest) ProtoMessage() {}
 
 func (x *RenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[42]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3589,7 +3687,7 @@ func (x *RenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewRequest.ProtoReflect.Descriptor instead.
 func (*RenewRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{42}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *RenewRequest) GetPlugin() string {
@@ -3625,7 +3723,7 @@ type RenewResponse struct {
 
 func (x *RenewResponse) Reset() {
 	*x = RenewResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[43]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3637,7 +3735,7 @@ func (x *RenewResponse) String() string {
 func (*RenewResponse) ProtoMessage() {}
 
 func (x *RenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[43]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3650,7 +3748,7 @@ func (x *RenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RenewResponse.ProtoReflect.Descriptor instead.
 func (*RenewResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{43}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *RenewResponse) GetLease() *durationpb.Duration {
@@ -3683,7 +3781,7 @@ type EstimateCostRequest struct {
 
 func (x *EstimateCostRequest) Reset() {
 	*x = EstimateCostRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[44]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3695,7 +3793,7 @@ func (x *EstimateCostRequest) String() string {
 func (*EstimateCostRequest) ProtoMessage() {}
 
 func (x *EstimateCostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[44]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3708,7 +3806,7 @@ func (x *EstimateCostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateCostRequest.ProtoReflect.Descriptor instead.
 func (*EstimateCostRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{44}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *EstimateCostRequest) GetGraph() *v1.Graph {
@@ -3731,7 +3829,7 @@ type EstimateCostResponse struct {
 
 func (x *EstimateCostResponse) Reset() {
 	*x = EstimateCostResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[45]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3743,7 +3841,7 @@ func (x *EstimateCostResponse) String() string {
 func (*EstimateCostResponse) ProtoMessage() {}
 
 func (x *EstimateCostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[45]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3756,7 +3854,7 @@ func (x *EstimateCostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EstimateCostResponse.ProtoReflect.Descriptor instead.
 func (*EstimateCostResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{45}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EstimateCostResponse) GetParams() uint64 {
@@ -3790,7 +3888,7 @@ type ValidateGraphRequest struct {
 
 func (x *ValidateGraphRequest) Reset() {
 	*x = ValidateGraphRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[46]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3802,7 +3900,7 @@ func (x *ValidateGraphRequest) String() string {
 func (*ValidateGraphRequest) ProtoMessage() {}
 
 func (x *ValidateGraphRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[46]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3815,7 +3913,7 @@ func (x *ValidateGraphRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateGraphRequest.ProtoReflect.Descriptor instead.
 func (*ValidateGraphRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{46}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ValidateGraphRequest) GetRun() string {
@@ -3842,7 +3940,7 @@ type ValidateGraphResponse struct {
 
 func (x *ValidateGraphResponse) Reset() {
 	*x = ValidateGraphResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[47]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3854,7 +3952,7 @@ func (x *ValidateGraphResponse) String() string {
 func (*ValidateGraphResponse) ProtoMessage() {}
 
 func (x *ValidateGraphResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[47]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3867,7 +3965,7 @@ func (x *ValidateGraphResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ValidateGraphResponse.ProtoReflect.Descriptor instead.
 func (*ValidateGraphResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{47}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *ValidateGraphResponse) GetDiagnostics() []*Diagnostic {
@@ -3892,7 +3990,7 @@ type ApplyMorphsRequest struct {
 
 func (x *ApplyMorphsRequest) Reset() {
 	*x = ApplyMorphsRequest{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3904,7 +4002,7 @@ func (x *ApplyMorphsRequest) String() string {
 func (*ApplyMorphsRequest) ProtoMessage() {}
 
 func (x *ApplyMorphsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3917,7 +4015,7 @@ func (x *ApplyMorphsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyMorphsRequest.ProtoReflect.Descriptor instead.
 func (*ApplyMorphsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{48}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *ApplyMorphsRequest) GetBase() isApplyMorphsRequest_Base {
@@ -3988,7 +4086,7 @@ type ApplyMorphsResponse struct {
 
 func (x *ApplyMorphsResponse) Reset() {
 	*x = ApplyMorphsResponse{}
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4000,7 +4098,7 @@ func (x *ApplyMorphsResponse) String() string {
 func (*ApplyMorphsResponse) ProtoMessage() {}
 
 func (x *ApplyMorphsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49]
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4013,7 +4111,7 @@ func (x *ApplyMorphsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyMorphsResponse.ProtoReflect.Descriptor instead.
 func (*ApplyMorphsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{49}
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *ApplyMorphsResponse) GetGraph() *v1.Graph {
@@ -4310,14 +4408,15 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\rAssessRequest\x120\n" +
 	"\x04call\x18\x01 \x01(\v2\x1c.neunets.synthesizer.v1.CallR\x04call\x126\n" +
 	"\x06budget\x18\x02 \x01(\v2\x1e.neunets.synthesizer.v1.BudgetR\x06budget\x12%\n" +
-	"\x0erunning_trials\x18\x03 \x03(\tR\rrunningTrials\"\xd4\x03\n" +
+	"\x0erunning_trials\x18\x03 \x03(\tR\rrunningTrials\"\x8c\x04\n" +
 	"\x0eAssessResponse\x12H\n" +
 	"\averdict\x18\x01 \x01(\x0e2..neunets.synthesizer.v1.AssessResponse.VerdictR\averdict\x12\x1f\n" +
 	"\bprogress\x18\x02 \x01(\x01H\x00R\bprogress\x88\x01\x01\x12(\n" +
 	"\rexpected_gain\x18\x03 \x01(\x01H\x01R\fexpectedGain\x88\x01\x01\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x125\n" +
 	"\x04stop\x18\x05 \x03(\v2!.neunets.synthesizer.v1.StopTrialR\x04stop\x12@\n" +
-	"\x0ereassess_after\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\rreassessAfter\"}\n" +
+	"\x0ereassess_after\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\rreassessAfter\x126\n" +
+	"\x05rules\x18\a \x03(\v2 .neunets.synthesizer.v1.StopRuleR\x05rules\"}\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10VERDICT_CONTINUE\x10\x01\x12\x15\n" +
@@ -4325,7 +4424,12 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x0fVERDICT_STALLED\x10\x03\x12\x17\n" +
 	"\x13VERDICT_CANNOT_MEET\x10\x04B\v\n" +
 	"\t_progressB\x10\n" +
-	"\x0e_expected_gain\"{\n" +
+	"\x0e_expected_gain\"k\n" +
+	"\bStopRule\x12\x16\n" +
+	"\x06metric\x18\x01 \x01(\tR\x06metric\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x01R\x05epoch\x12\x19\n" +
+	"\bat_least\x18\x03 \x01(\x01R\aatLeast\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\"{\n" +
 	"\tStopTrial\x12\x14\n" +
 	"\x05trial\x18\x01 \x01(\tR\x05trial\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12@\n" +
@@ -4398,7 +4502,7 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x04base\"\x8a\x01\n" +
 	"\x13ApplyMorphsResponse\x12-\n" +
 	"\x05graph\x18\x01 \x01(\v2\x17.neunets.graph.v1.GraphR\x05graph\x12D\n" +
-	"\vdiagnostics\x18\x02 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics*\xd5\x02\n" +
+	"\vdiagnostics\x18\x02 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics*\xf2\x02\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -4412,11 +4516,13 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x18CAPABILITY_BUDGET_CHANGE\x10\b\x12\x1e\n" +
 	"\x1aCAPABILITY_MULTI_OBJECTIVE\x10\t\x12\x1d\n" +
 	"\x19CAPABILITY_ONNX_PROPOSALS\x10\n" +
-	"*Z\n" +
+	"\x12\x1b\n" +
+	"\x17CAPABILITY_CONTINUATION\x10\v*q\n" +
 	"\bSchedule\x12\x18\n" +
 	"\x14SCHEDULE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12SCHEDULE_ONE_CYCLE\x10\x01\x12\x1c\n" +
-	"\x18SCHEDULE_COSINE_RESTARTS\x10\x022\x84\x05\n" +
+	"\x18SCHEDULE_COSINE_RESTARTS\x10\x02\x12\x15\n" +
+	"\x11SCHEDULE_CONSTANT\x10\x032\x84\x05\n" +
 	"\vSynthesizer\x12]\n" +
 	"\bDescribe\x12'.neunets.synthesizer.v1.DescribeRequest\x1a(.neunets.synthesizer.v1.DescribeResponse\x12Q\n" +
 	"\x04Open\x12#.neunets.synthesizer.v1.OpenRequest\x1a$.neunets.synthesizer.v1.OpenResponse\x12Z\n" +
@@ -4447,7 +4553,7 @@ func file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP() []byte {
 }
 
 var file_neunets_synthesizer_v1_synthesizer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 56)
+var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_neunets_synthesizer_v1_synthesizer_proto_goTypes = []any{
 	(Capability)(0),               // 0: neunets.synthesizer.v1.Capability
 	(Schedule)(0),                 // 1: neunets.synthesizer.v1.Schedule
@@ -4486,74 +4592,75 @@ var file_neunets_synthesizer_v1_synthesizer_proto_goTypes = []any{
 	(*TrialEnded)(nil),            // 34: neunets.synthesizer.v1.TrialEnded
 	(*AssessRequest)(nil),         // 35: neunets.synthesizer.v1.AssessRequest
 	(*AssessResponse)(nil),        // 36: neunets.synthesizer.v1.AssessResponse
-	(*StopTrial)(nil),             // 37: neunets.synthesizer.v1.StopTrial
-	(*SnapshotRequest)(nil),       // 38: neunets.synthesizer.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),      // 39: neunets.synthesizer.v1.SnapshotResponse
-	(*Checkpoint)(nil),            // 40: neunets.synthesizer.v1.Checkpoint
-	(*CloseRequest)(nil),          // 41: neunets.synthesizer.v1.CloseRequest
-	(*CloseResponse)(nil),         // 42: neunets.synthesizer.v1.CloseResponse
-	(*Diagnostic)(nil),            // 43: neunets.synthesizer.v1.Diagnostic
-	(*ArtifactRef)(nil),           // 44: neunets.synthesizer.v1.ArtifactRef
-	(*RegisterRequest)(nil),       // 45: neunets.synthesizer.v1.RegisterRequest
-	(*RegisterResponse)(nil),      // 46: neunets.synthesizer.v1.RegisterResponse
-	(*RenewRequest)(nil),          // 47: neunets.synthesizer.v1.RenewRequest
-	(*RenewResponse)(nil),         // 48: neunets.synthesizer.v1.RenewResponse
-	(*EstimateCostRequest)(nil),   // 49: neunets.synthesizer.v1.EstimateCostRequest
-	(*EstimateCostResponse)(nil),  // 50: neunets.synthesizer.v1.EstimateCostResponse
-	(*ValidateGraphRequest)(nil),  // 51: neunets.synthesizer.v1.ValidateGraphRequest
-	(*ValidateGraphResponse)(nil), // 52: neunets.synthesizer.v1.ValidateGraphResponse
-	(*ApplyMorphsRequest)(nil),    // 53: neunets.synthesizer.v1.ApplyMorphsRequest
-	(*ApplyMorphsResponse)(nil),   // 54: neunets.synthesizer.v1.ApplyMorphsResponse
-	nil,                           // 55: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
-	nil,                           // 56: neunets.synthesizer.v1.Candidate.LabelsEntry
-	nil,                           // 57: neunets.synthesizer.v1.Morph.ArgsEntry
-	nil,                           // 58: neunets.synthesizer.v1.Measured.MetricsEntry
-	nil,                           // 59: neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	nil,                           // 60: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
-	(*durationpb.Duration)(nil),   // 61: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 62: google.protobuf.Struct
-	(*v1.Input)(nil),              // 63: neunets.graph.v1.Input
-	(*v1.Graph)(nil),              // 64: neunets.graph.v1.Graph
-	(*timestamppb.Timestamp)(nil), // 65: google.protobuf.Timestamp
-	(*v1.Attribute)(nil),          // 66: neunets.graph.v1.Attribute
+	(*StopRule)(nil),              // 37: neunets.synthesizer.v1.StopRule
+	(*StopTrial)(nil),             // 38: neunets.synthesizer.v1.StopTrial
+	(*SnapshotRequest)(nil),       // 39: neunets.synthesizer.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),      // 40: neunets.synthesizer.v1.SnapshotResponse
+	(*Checkpoint)(nil),            // 41: neunets.synthesizer.v1.Checkpoint
+	(*CloseRequest)(nil),          // 42: neunets.synthesizer.v1.CloseRequest
+	(*CloseResponse)(nil),         // 43: neunets.synthesizer.v1.CloseResponse
+	(*Diagnostic)(nil),            // 44: neunets.synthesizer.v1.Diagnostic
+	(*ArtifactRef)(nil),           // 45: neunets.synthesizer.v1.ArtifactRef
+	(*RegisterRequest)(nil),       // 46: neunets.synthesizer.v1.RegisterRequest
+	(*RegisterResponse)(nil),      // 47: neunets.synthesizer.v1.RegisterResponse
+	(*RenewRequest)(nil),          // 48: neunets.synthesizer.v1.RenewRequest
+	(*RenewResponse)(nil),         // 49: neunets.synthesizer.v1.RenewResponse
+	(*EstimateCostRequest)(nil),   // 50: neunets.synthesizer.v1.EstimateCostRequest
+	(*EstimateCostResponse)(nil),  // 51: neunets.synthesizer.v1.EstimateCostResponse
+	(*ValidateGraphRequest)(nil),  // 52: neunets.synthesizer.v1.ValidateGraphRequest
+	(*ValidateGraphResponse)(nil), // 53: neunets.synthesizer.v1.ValidateGraphResponse
+	(*ApplyMorphsRequest)(nil),    // 54: neunets.synthesizer.v1.ApplyMorphsRequest
+	(*ApplyMorphsResponse)(nil),   // 55: neunets.synthesizer.v1.ApplyMorphsResponse
+	nil,                           // 56: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	nil,                           // 57: neunets.synthesizer.v1.Candidate.LabelsEntry
+	nil,                           // 58: neunets.synthesizer.v1.Morph.ArgsEntry
+	nil,                           // 59: neunets.synthesizer.v1.Measured.MetricsEntry
+	nil,                           // 60: neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	nil,                           // 61: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
+	(*structpb.Struct)(nil),       // 63: google.protobuf.Struct
+	(*v1.Input)(nil),              // 64: neunets.graph.v1.Input
+	(*v1.Graph)(nil),              // 65: neunets.graph.v1.Graph
+	(*timestamppb.Timestamp)(nil), // 66: google.protobuf.Timestamp
+	(*v1.Attribute)(nil),          // 67: neunets.graph.v1.Attribute
 }
 var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	0,  // 0: neunets.synthesizer.v1.DescribeResponse.capabilities:type_name -> neunets.synthesizer.v1.Capability
-	61, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
-	61, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
+	62, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
+	62, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
 	5,  // 3: neunets.synthesizer.v1.OpenRequest.call:type_name -> neunets.synthesizer.v1.Call
 	10, // 4: neunets.synthesizer.v1.OpenRequest.problem:type_name -> neunets.synthesizer.v1.Problem
 	14, // 5: neunets.synthesizer.v1.OpenRequest.budget:type_name -> neunets.synthesizer.v1.Budget
-	62, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
-	40, // 7: neunets.synthesizer.v1.OpenRequest.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
-	62, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
-	43, // 9: neunets.synthesizer.v1.OpenResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	63, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
+	63, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
+	41, // 7: neunets.synthesizer.v1.OpenRequest.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
+	63, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
+	44, // 9: neunets.synthesizer.v1.OpenResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	64, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
 	11, // 11: neunets.synthesizer.v1.Problem.dataset:type_name -> neunets.synthesizer.v1.DatasetProfile
 	12, // 12: neunets.synthesizer.v1.Problem.objectives:type_name -> neunets.synthesizer.v1.Objective
 	13, // 13: neunets.synthesizer.v1.Problem.constraints:type_name -> neunets.synthesizer.v1.Constraint
-	55, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	56, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
 	5,  // 15: neunets.synthesizer.v1.ProposeRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 16: neunets.synthesizer.v1.ProposeRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	17, // 17: neunets.synthesizer.v1.ProposeResponse.proposals:type_name -> neunets.synthesizer.v1.Proposals
 	18, // 18: neunets.synthesizer.v1.ProposeResponse.wait:type_name -> neunets.synthesizer.v1.Wait
 	19, // 19: neunets.synthesizer.v1.ProposeResponse.exhausted:type_name -> neunets.synthesizer.v1.Exhausted
-	40, // 20: neunets.synthesizer.v1.ProposeResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
-	43, // 21: neunets.synthesizer.v1.ProposeResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	41, // 20: neunets.synthesizer.v1.ProposeResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
+	44, // 21: neunets.synthesizer.v1.ProposeResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
 	20, // 22: neunets.synthesizer.v1.Proposals.candidates:type_name -> neunets.synthesizer.v1.Candidate
-	61, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
-	64, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
+	62, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
+	65, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
 	21, // 25: neunets.synthesizer.v1.Candidate.lineage:type_name -> neunets.synthesizer.v1.Morph
 	22, // 26: neunets.synthesizer.v1.Candidate.recipe:type_name -> neunets.synthesizer.v1.Recipe
 	23, // 27: neunets.synthesizer.v1.Candidate.prediction:type_name -> neunets.synthesizer.v1.Prediction
-	56, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
-	57, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
+	57, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
+	58, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
 	1,  // 30: neunets.synthesizer.v1.Recipe.schedule:type_name -> neunets.synthesizer.v1.Schedule
 	5,  // 31: neunets.synthesizer.v1.IngestRequest.call:type_name -> neunets.synthesizer.v1.Call
 	26, // 32: neunets.synthesizer.v1.IngestRequest.events:type_name -> neunets.synthesizer.v1.Event
-	40, // 33: neunets.synthesizer.v1.IngestResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
-	43, // 34: neunets.synthesizer.v1.IngestResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	65, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
+	41, // 33: neunets.synthesizer.v1.IngestResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
+	44, // 34: neunets.synthesizer.v1.IngestResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	66, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
 	29, // 36: neunets.synthesizer.v1.Event.proposed:type_name -> neunets.synthesizer.v1.Proposed
 	31, // 37: neunets.synthesizer.v1.Event.rejected:type_name -> neunets.synthesizer.v1.Rejected
 	32, // 38: neunets.synthesizer.v1.Event.started:type_name -> neunets.synthesizer.v1.TrialStarted
@@ -4565,63 +4672,64 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	14, // 44: neunets.synthesizer.v1.BudgetChanged.budget:type_name -> neunets.synthesizer.v1.Budget
 	30, // 45: neunets.synthesizer.v1.Proposed.candidates:type_name -> neunets.synthesizer.v1.ProposedCandidate
 	20, // 46: neunets.synthesizer.v1.ProposedCandidate.candidate:type_name -> neunets.synthesizer.v1.Candidate
-	43, // 47: neunets.synthesizer.v1.Rejected.why:type_name -> neunets.synthesizer.v1.Diagnostic
-	58, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
+	44, // 47: neunets.synthesizer.v1.Rejected.why:type_name -> neunets.synthesizer.v1.Diagnostic
+	59, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
 	2,  // 49: neunets.synthesizer.v1.TrialEnded.state:type_name -> neunets.synthesizer.v1.TrialEnded.State
-	59, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	60, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
-	43, // 52: neunets.synthesizer.v1.TrialEnded.error:type_name -> neunets.synthesizer.v1.Diagnostic
+	60, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	61, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	44, // 52: neunets.synthesizer.v1.TrialEnded.error:type_name -> neunets.synthesizer.v1.Diagnostic
 	5,  // 53: neunets.synthesizer.v1.AssessRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 54: neunets.synthesizer.v1.AssessRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	3,  // 55: neunets.synthesizer.v1.AssessResponse.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
-	37, // 56: neunets.synthesizer.v1.AssessResponse.stop:type_name -> neunets.synthesizer.v1.StopTrial
-	61, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
-	23, // 58: neunets.synthesizer.v1.StopTrial.predicted:type_name -> neunets.synthesizer.v1.Prediction
-	5,  // 59: neunets.synthesizer.v1.SnapshotRequest.call:type_name -> neunets.synthesizer.v1.Call
-	44, // 60: neunets.synthesizer.v1.Checkpoint.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
-	5,  // 61: neunets.synthesizer.v1.CloseRequest.call:type_name -> neunets.synthesizer.v1.Call
-	4,  // 62: neunets.synthesizer.v1.Diagnostic.severity:type_name -> neunets.synthesizer.v1.Diagnostic.Severity
-	7,  // 63: neunets.synthesizer.v1.RegisterRequest.self:type_name -> neunets.synthesizer.v1.DescribeResponse
-	61, // 64: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
-	61, // 65: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
-	64, // 66: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
-	64, // 67: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
-	43, // 68: neunets.synthesizer.v1.ValidateGraphResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	64, // 69: neunets.synthesizer.v1.ApplyMorphsRequest.graph:type_name -> neunets.graph.v1.Graph
-	21, // 70: neunets.synthesizer.v1.ApplyMorphsRequest.lineage:type_name -> neunets.synthesizer.v1.Morph
-	64, // 71: neunets.synthesizer.v1.ApplyMorphsResponse.graph:type_name -> neunets.graph.v1.Graph
-	43, // 72: neunets.synthesizer.v1.ApplyMorphsResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	66, // 73: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
-	44, // 74: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
-	6,  // 75: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
-	8,  // 76: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
-	15, // 77: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
-	24, // 78: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
-	35, // 79: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
-	38, // 80: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
-	41, // 81: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
-	45, // 82: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
-	47, // 83: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
-	49, // 84: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
-	51, // 85: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
-	53, // 86: neunets.synthesizer.v1.PluginHost.ApplyMorphs:input_type -> neunets.synthesizer.v1.ApplyMorphsRequest
-	7,  // 87: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
-	9,  // 88: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
-	16, // 89: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
-	25, // 90: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
-	36, // 91: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
-	39, // 92: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
-	42, // 93: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
-	46, // 94: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
-	48, // 95: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
-	50, // 96: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
-	52, // 97: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
-	54, // 98: neunets.synthesizer.v1.PluginHost.ApplyMorphs:output_type -> neunets.synthesizer.v1.ApplyMorphsResponse
-	87, // [87:99] is the sub-list for method output_type
-	75, // [75:87] is the sub-list for method input_type
-	75, // [75:75] is the sub-list for extension type_name
-	75, // [75:75] is the sub-list for extension extendee
-	0,  // [0:75] is the sub-list for field type_name
+	38, // 56: neunets.synthesizer.v1.AssessResponse.stop:type_name -> neunets.synthesizer.v1.StopTrial
+	62, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
+	37, // 58: neunets.synthesizer.v1.AssessResponse.rules:type_name -> neunets.synthesizer.v1.StopRule
+	23, // 59: neunets.synthesizer.v1.StopTrial.predicted:type_name -> neunets.synthesizer.v1.Prediction
+	5,  // 60: neunets.synthesizer.v1.SnapshotRequest.call:type_name -> neunets.synthesizer.v1.Call
+	45, // 61: neunets.synthesizer.v1.Checkpoint.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
+	5,  // 62: neunets.synthesizer.v1.CloseRequest.call:type_name -> neunets.synthesizer.v1.Call
+	4,  // 63: neunets.synthesizer.v1.Diagnostic.severity:type_name -> neunets.synthesizer.v1.Diagnostic.Severity
+	7,  // 64: neunets.synthesizer.v1.RegisterRequest.self:type_name -> neunets.synthesizer.v1.DescribeResponse
+	62, // 65: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
+	62, // 66: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
+	65, // 67: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
+	65, // 68: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
+	44, // 69: neunets.synthesizer.v1.ValidateGraphResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	65, // 70: neunets.synthesizer.v1.ApplyMorphsRequest.graph:type_name -> neunets.graph.v1.Graph
+	21, // 71: neunets.synthesizer.v1.ApplyMorphsRequest.lineage:type_name -> neunets.synthesizer.v1.Morph
+	65, // 72: neunets.synthesizer.v1.ApplyMorphsResponse.graph:type_name -> neunets.graph.v1.Graph
+	44, // 73: neunets.synthesizer.v1.ApplyMorphsResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
+	67, // 74: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
+	45, // 75: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
+	6,  // 76: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
+	8,  // 77: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
+	15, // 78: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
+	24, // 79: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
+	35, // 80: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
+	39, // 81: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
+	42, // 82: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
+	46, // 83: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
+	48, // 84: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
+	50, // 85: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
+	52, // 86: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
+	54, // 87: neunets.synthesizer.v1.PluginHost.ApplyMorphs:input_type -> neunets.synthesizer.v1.ApplyMorphsRequest
+	7,  // 88: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
+	9,  // 89: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
+	16, // 90: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
+	25, // 91: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
+	36, // 92: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
+	40, // 93: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
+	43, // 94: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
+	47, // 95: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
+	49, // 96: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
+	51, // 97: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
+	53, // 98: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
+	55, // 99: neunets.synthesizer.v1.PluginHost.ApplyMorphs:output_type -> neunets.synthesizer.v1.ApplyMorphsResponse
+	88, // [88:100] is the sub-list for method output_type
+	76, // [76:88] is the sub-list for method input_type
+	76, // [76:76] is the sub-list for extension type_name
+	76, // [76:76] is the sub-list for extension extendee
+	0,  // [0:76] is the sub-list for field type_name
 }
 
 func init() { file_neunets_synthesizer_v1_synthesizer_proto_init() }
@@ -4654,11 +4762,11 @@ func file_neunets_synthesizer_v1_synthesizer_proto_init() {
 		(*Event_BudgetChanged)(nil),
 	}
 	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[31].OneofWrappers = []any{}
-	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[35].OneofWrappers = []any{
+	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[36].OneofWrappers = []any{
 		(*Checkpoint_Inline)(nil),
 		(*Checkpoint_Ref)(nil),
 	}
-	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[48].OneofWrappers = []any{
+	file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[49].OneofWrappers = []any{
 		(*ApplyMorphsRequest_Graph)(nil),
 		(*ApplyMorphsRequest_Candidate)(nil),
 	}
@@ -4668,7 +4776,7 @@ func file_neunets_synthesizer_v1_synthesizer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc), len(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   56,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -1000,6 +1000,7 @@ class Model(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     LINEAGE_FIELD_NUMBER: builtins.int
     FINAL_OF_FIELD_NUMBER: builtins.int
+    CONTINUED_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"runs/ID/models/TRIAL"."""
     trial: builtins.str
@@ -1016,6 +1017,8 @@ class Model(google.protobuf.message.Message):
     """Trial that it came from, where the synthesizer named one."""
     final_of: builtins.str
     """Of a final training, the trial whose network it trains."""
+    continued: builtins.str
+    """Trial whose training it continues; its epochs and device seconds count from that one's first step."""
     @property
     def result(self) -> neunets.synthesizer.v1.synthesizer_pb2.TrialEnded: ...
     @property
@@ -1057,9 +1060,10 @@ class Model(google.protobuf.message.Message):
         parent: builtins.str = ...,
         lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
         final_of: builtins.str = ...,
+        continued: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["graph", b"graph", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "figures", b"figures", "final", b"final", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "injected", b"injected", "lineage", b"lineage", "name", b"name", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["artifacts", b"artifacts", "candidate", b"candidate", "continued", b"continued", "figures", b"figures", "final", b"final", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "injected", b"injected", "lineage", b"lineage", "name", b"name", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "state", b"state", "trial", b"trial", "variants", b"variants"]) -> None: ...
 
 global___Model = Model
 

@@ -127,6 +127,7 @@ class TrialRecord(google.protobuf.message.Message):
     INJECTED_FIELD_NUMBER: builtins.int
     PARENT_FIELD_NUMBER: builtins.int
     LINEAGE_FIELD_NUMBER: builtins.int
+    CONTINUED_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -156,6 +157,8 @@ class TrialRecord(google.protobuf.message.Message):
     """A user's own network."""
     parent: builtins.str
     """Trial of the candidate's first parent."""
+    continued: builtins.str
+    """Trial whose training it continues."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -215,9 +218,10 @@ class TrialRecord(google.protobuf.message.Message):
         injected: builtins.bool = ...,
         parent: builtins.str = ...,
         lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
+        continued: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "lineage", b"lineage", "losses", b"losses", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continued", b"continued", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "lineage", b"lineage", "losses", b"losses", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

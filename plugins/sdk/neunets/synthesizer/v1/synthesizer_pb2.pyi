@@ -43,6 +43,8 @@ class _CapabilityEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._Enu
     CAPABILITY_BUDGET_CHANGE: _Capability.ValueType  # 8
     CAPABILITY_MULTI_OBJECTIVE: _Capability.ValueType  # 9
     CAPABILITY_ONNX_PROPOSALS: _Capability.ValueType  # 10
+    CAPABILITY_CONTINUATION: _Capability.ValueType  # 11
+    """It proposes candidates with a recipe.resume_trial: the engine keeps the checkpoints of ended trials."""
 
 class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper): ...
 
@@ -58,6 +60,8 @@ CAPABILITY_INJECTED_CANDIDATES: Capability.ValueType  # 7
 CAPABILITY_BUDGET_CHANGE: Capability.ValueType  # 8
 CAPABILITY_MULTI_OBJECTIVE: Capability.ValueType  # 9
 CAPABILITY_ONNX_PROPOSALS: Capability.ValueType  # 10
+CAPABILITY_CONTINUATION: Capability.ValueType  # 11
+"""It proposes candidates with a recipe.resume_trial: the engine keeps the checkpoints of ended trials."""
 global___Capability = Capability
 
 class _Schedule:
@@ -71,6 +75,10 @@ class _ScheduleEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumT
     """Linear warm-up, then linear decay to zero over the recipe's total."""
     SCHEDULE_COSINE_RESTARTS: _Schedule.ValueType  # 2
     """From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before."""
+    SCHEDULE_CONSTANT: _Schedule.ValueType  # 3
+    """Linear up to the peak within the first `warmup` epochs, then constant, whatever the total: a training that is
+    continued is the same as a longer one. `averaging` makes up for the decay that is missing.
+    """
 
 class Schedule(_Schedule, metaclass=_ScheduleEnumTypeWrapper): ...
 
@@ -79,6 +87,10 @@ SCHEDULE_ONE_CYCLE: Schedule.ValueType  # 1
 """Linear warm-up, then linear decay to zero over the recipe's total."""
 SCHEDULE_COSINE_RESTARTS: Schedule.ValueType  # 2
 """From the peak to zero along a cosine, then again from the peak: `cycles` times, each twice as long as the one before."""
+SCHEDULE_CONSTANT: Schedule.ValueType  # 3
+"""Linear up to the peak within the first `warmup` epochs, then constant, whatever the total: a training that is
+continued is the same as a longer one. `averaging` makes up for the decay that is missing.
+"""
 global___Schedule = Schedule
 
 @typing.final
@@ -755,13 +767,18 @@ class Recipe(google.protobuf.message.Message):
     label_smoothing: builtins.float
     batch_size: builtins.int
     warmup: builtins.float
-    """Fraction of the training during which the rate rises, 0..1."""
+    """Fraction of the training during which the rate rises, 0..1; of SCHEDULE_CONSTANT, of the first epoch."""
     shift: builtins.int
     """Largest random shift of an image in pixels."""
     mirror: builtins.bool
     """Random left-right mirror; refused where it changes the class."""
     resume_trial: builtins.str
-    """Trial whose training is continued from its checkpoint."""
+    """The engine's id of an ended trial of the run, SUCCEEDED or STOPPED, whose training goes on from where it ended, up to
+    a larger total; each is continued once. The candidate has neither parents nor lineage; its graph and all other
+    fields of the recipe are that trial's, and may be left out. Where this cannot be, it is rejected with
+    BAD_CONTINUATION. It becomes a trial of its own, whose epochs and device seconds count from the first step of the
+    one that it continues.
+    """
     cutout: builtins.int
     """Side of a square of each image, at a random place, that becomes the mean colour, in pixels; 0: none."""
     averaging: builtins.float
@@ -1203,7 +1220,8 @@ class TrialEnded(google.protobuf.message.Message):
     will_retry: builtins.bool
     @property
     def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
-        """"valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs",
+        """"valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1", "valid_loss", "train_loss", "epochs" (since the first
+        step, also of the trial that it continues, as device_s is),
         "images_per_s"; of a trial that has inherited its weights "inherited_delta": before the training, the largest
         difference between its logits and its parent's, over the parent's largest logit, where that is above 1. May hold NaN.
         """
@@ -1287,6 +1305,7 @@ class AssessResponse(google.protobuf.message.Message):
     REASON_FIELD_NUMBER: builtins.int
     STOP_FIELD_NUMBER: builtins.int
     REASSESS_AFTER_FIELD_NUMBER: builtins.int
+    RULES_FIELD_NUMBER: builtins.int
     verdict: global___AssessResponse.Verdict.ValueType
     progress: builtins.float
     """0..1."""
@@ -1294,9 +1313,19 @@ class AssessResponse(google.protobuf.message.Message):
     """Gain of the objective per device hour."""
     reason: builtins.str
     @property
-    def stop(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StopTrial]: ...
+    def stop(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StopTrial]:
+        """With CAPABILITY_STOP_TRIALS: trials that are to finish now, with what they have. A plugin with this capability is
+        asked after each validation of a trial, too.
+        """
+
     @property
     def reassess_after(self) -> google.protobuf.duration_pb2.Duration: ...
+    @property
+    def rules(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StopRule]:
+        """With CAPABILITY_STOP_RULES: in place of those of the answer before. While there are none, a plugin with this
+        capability is asked after each validation.
+        """
+
     def __init__(
         self,
         *,
@@ -1306,15 +1335,45 @@ class AssessResponse(google.protobuf.message.Message):
         reason: builtins.str = ...,
         stop: collections.abc.Iterable[global___StopTrial] | None = ...,
         reassess_after: google.protobuf.duration_pb2.Duration | None = ...,
+        rules: collections.abc.Iterable[global___StopRule] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_expected_gain", b"_expected_gain", "_progress", b"_progress", "expected_gain", b"expected_gain", "progress", b"progress", "reassess_after", b"reassess_after"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_expected_gain", b"_expected_gain", "_progress", b"_progress", "expected_gain", b"expected_gain", "progress", b"progress", "reason", b"reason", "reassess_after", b"reassess_after", "stop", b"stop", "verdict", b"verdict"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_expected_gain", b"_expected_gain", "_progress", b"_progress", "expected_gain", b"expected_gain", "progress", b"progress", "reason", b"reason", "reassess_after", b"reassess_after", "rules", b"rules", "stop", b"stop", "verdict", b"verdict"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_expected_gain", b"_expected_gain"]) -> typing.Literal["expected_gain"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_progress", b"_progress"]) -> typing.Literal["progress"] | None: ...
 
 global___AssessResponse = AssessResponse
+
+@typing.final
+class StopRule(google.protobuf.message.Message):
+    """Applied to each validation of the run's trials as it comes in, without asking the plugin again."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    METRIC_FIELD_NUMBER: builtins.int
+    EPOCH_FIELD_NUMBER: builtins.int
+    AT_LEAST_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    metric: builtins.str
+    """As in Measured."""
+    epoch: builtins.float
+    """At a validation after so many epochs or more, a trial ..."""
+    at_least: builtins.float
+    """... whose metric is below this finishes with what it has."""
+    reason: builtins.str
+    def __init__(
+        self,
+        *,
+        metric: builtins.str = ...,
+        epoch: builtins.float = ...,
+        at_least: builtins.float = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["at_least", b"at_least", "epoch", b"epoch", "metric", b"metric", "reason", b"reason"]) -> None: ...
+
+global___StopRule = StopRule
 
 @typing.final
 class StopTrial(google.protobuf.message.Message):
@@ -1457,7 +1516,7 @@ class Diagnostic(google.protobuf.message.Message):
     DETAIL_FIELD_NUMBER: builtins.int
     severity: global___Diagnostic.Severity.ValueType
     code: builtins.str
-    """Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ..."""
+    """Stable, upper case: "BAD_GRAPH", "BAD_PARENT", "BAD_MORPH", "BAD_CONTINUATION", "OVER_CONSTRAINT", "DUPLICATE", "OUT_OF_MEMORY", ..."""
     path: builtins.str
     """Field path or node name."""
     summary: builtins.str

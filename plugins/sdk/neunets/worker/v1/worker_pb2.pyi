@@ -240,6 +240,7 @@ class Job(google.protobuf.message.Message):
     CONTINUES_FIELD_NUMBER: builtins.int
     METRIC_FIELD_NUMBER: builtins.int
     INHERITANCE_FIELD_NUMBER: builtins.int
+    KEEPS_CHECKPOINT_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     attempt: builtins.int
@@ -261,6 +262,8 @@ class Job(google.protobuf.message.Message):
     """Training begins with the incumbent's weights, not with fresh ones."""
     metric: builtins.str
     """By which a final job compares: "valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1"."""
+    keeps_checkpoint: builtins.bool
+    """Leave a checkpoint at the end, too, from which the training can be continued to a larger total."""
     @property
     def graph(self) -> neunets.graph.v1.graph_pb2.Graph: ...
     @property
@@ -307,9 +310,10 @@ class Job(google.protobuf.message.Message):
         continues: builtins.bool = ...,
         metric: builtins.str = ...,
         inheritance: global___Inheritance | None = ...,
+        keeps_checkpoint: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["checkpoint", b"checkpoint", "dataset", b"dataset", "graph", b"graph", "incumbent", b"incumbent", "inheritance", b"inheritance", "lease", b"lease", "recipe", b"recipe"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "continues", b"continues", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "inheritance", b"inheritance", "lease", b"lease", "metric", b"metric", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trains_on_validation", b"trains_on_validation", "trial", b"trial"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "attempt", b"attempt", "checkpoint", b"checkpoint", "continues", b"continues", "dataset", b"dataset", "deadline_s", b"deadline_s", "device_s_used", b"device_s_used", "final", b"final", "graph", b"graph", "incumbent", b"incumbent", "inheritance", b"inheritance", "keeps_checkpoint", b"keeps_checkpoint", "lease", b"lease", "metric", b"metric", "recipe", b"recipe", "run", b"run", "seed", b"seed", "threads", b"threads", "trains_on_validation", b"trains_on_validation", "trial", b"trial"]) -> None: ...
 
 global___Job = Job
 
@@ -549,6 +553,7 @@ class CompleteRequest(google.protobuf.message.Message):
     @property
     def artifacts(self) -> google.protobuf.internal.containers.MessageMap[builtins.str, neunets.synthesizer.v1.synthesizer_pb2.ArtifactRef]:
         """"weights": safetensors, one tensor a parameter, named NODE.PARAMETER.
+        Where the job asks for it, "checkpoint": as in ReportRequest, at the last step.
         Final jobs only: "probe", safetensors with "x" (inputs as stored) and "probabilities" (N, classes); "predictions",
         safetensors with "probabilities" (N, classes) float32 and "labels" (N,) int64 of the whole test set, in its order.
         """
