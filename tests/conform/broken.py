@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from conform.climbing import Climbing
 from conform.flaws import FLAWS, ODDITIES, Flaw
 from conform.ladder import Ladder
 from conform.widening import Widening
@@ -78,8 +79,7 @@ def main() -> int:
     die_with_parent()
     stop = Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    climbs = Ladder(flaw.alter, flaw.skip, flaw.answers)
-    facade = Facade(Widening(flaw.alter, flaw.parent) if flaw.evolves else climbs, flaw)
+    facade = Facade(_synthesizer(flaw), flaw)
     options = [("grpc.max_receive_message_length", flaw.largest_message)]
     server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()], options=options)
     synthesizer_pb2_grpc.add_SynthesizerServicer_to_server(facade, server)
@@ -95,6 +95,14 @@ def main() -> int:
     _keep_registered(facade, endpoint, stop)
     server.stop(None).wait()
     return 0
+
+
+def _synthesizer(flaw: Flaw) -> Synthesizer:
+    if flaw.evolves:
+        return Widening(flaw.alter, flaw.parent)
+    if flaw.climbs:
+        return Climbing(flaw.alter, flaw.continues)
+    return Ladder(flaw.alter, flaw.skip, flaw.answers)
 
 
 def _keep_registered(facade: Facade, endpoint: str, stop: Event) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from conform.climbing import ClimbingRun, promoted
 from conform.ladder import LadderRun, rung
 from conform.widening import WideningRun, best
 from neunets.graph import Node
@@ -75,6 +76,10 @@ def declares_snapshot(description: pb.DescribeResponse) -> None:
 
 def undeclared_inheritance(description: pb.DescribeResponse) -> None:
     description.capabilities.remove(pb.CAPABILITY_WEIGHT_INHERITANCE)
+
+
+def undeclared_continuation(description: pb.DescribeResponse) -> None:
+    description.capabilities.remove(pb.CAPABILITY_CONTINUATION)
 
 
 def registers_another(request: pb.RegisterRequest) -> None:
@@ -298,6 +303,27 @@ def heirs_of_the_living(run: WideningRun) -> str | None:
     ended = {*run.fitness, *run.failed}
     training = [name for name in run.candidates if name not in ended]
     return training[-1] if training and len(run.candidates) > 50 else best(run)
+
+
+def continues_failures(run: ClimbingRun) -> list[str]:
+    return [*(run.failed[-1:] if len(run.candidates) > 50 else ()), *promoted(run)]
+
+
+def continues_the_living(run: ClimbingRun) -> list[str]:
+    """Those that train still."""
+    return [*(run.running()[-1:] if len(run.candidates) > 50 else ()), *promoted(run)]
+
+
+def continues_twice(run: ClimbingRun) -> list[str]:
+    found = promoted(run)
+    return [*found[:1], *found] if len(run.candidates) > 50 else found
+
+
+def no_larger_total(k: int, candidate: Candidate, problem: Problem) -> Candidate:
+    """What the trial has had already."""
+    if candidate.recipe.resume_trial is None or k < 50:
+        return candidate
+    return replace(candidate, recipe=replace(candidate.recipe, epochs=1.0))
 
 
 def missing_node(k: int, candidate: Candidate, problem: Problem) -> Candidate:

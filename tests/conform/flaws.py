@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from typing import Any, Final, TypeAlias
 import conform.faults as fault
 import conform.late_faults as late
 import conform.oddities as odd
+from conform.climbing import ClimbingRun, promoted
 from conform.ladder import LadderRun
 from conform.widening import WideningRun, best
 from neunets.synthesizer import Candidate, Exhausted, Problem, Wait
@@ -25,7 +27,10 @@ NO_CALLS: Final[Mapping[str, Call]] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
-    """`found_by`: the checks that fail, and no other does. `evolves`: the plugin is Widening, not Ladder."""
+    """`found_by`: the checks that fail, and no other does.
+
+    `evolves`: the plugin is Widening, `climbs`: it is Climbing, not Ladder.
+    """
 
     found_by: tuple[str, ...] = ()
     calls: Mapping[str, Call] = field(default_factory=lambda: NO_CALLS)
@@ -36,6 +41,8 @@ class Flaw:
     skip: Callable[[LadderRun], int] = lambda run: 0
     evolves: bool = False
     parent: Callable[[WideningRun], str | None] = best
+    climbs: bool = False
+    continues: Callable[[ClimbingRun], list[str]] = promoted
     healthy_names: tuple[str, ...] = ("", SERVICE)
     has_reflection: bool = True
     renews: bool = True
@@ -44,6 +51,11 @@ class Flaw:
 
 def _of(check: str, **calls: Call) -> Flaw:
     return Flaw((check,), calls)
+
+
+def _ruled(**fields: Any) -> Flaw:
+    calls = {"Assess": late.gives_rule(**fields)}
+    return Flaw(("core/stop-rules",), describes=odd.declares_rules, calls=calls)
 
 
 # What the contract allows.
@@ -55,7 +67,9 @@ ODDITIES: Final[Mapping[str, Flaw]] = {
     "surprises": Flaw(describes=odd.is_not_deterministic, alter=odd.surprises),
     "one-run": Flaw(describes=odd.opens_one_run, calls={"Open": odd.opens_one, "Close": odd.closes_one}),
     "evolves": Flaw(evolves=True),
-    "never-inherits": Flaw(describes=odd.declares_inheritance),
+    "climbs": Flaw(climbs=True),
+    "ends-early": Flaw(describes=odd.declares_stops_and_rules, calls={"Assess": odd.ends_early}),
+    "declares-much": Flaw(describes=odd.declares_much),
     "keeps-checkpoints": Flaw(
         describes=fault.declares_snapshot,
         calls={"Open": odd.reads_checkpoints, "Ingest": odd.hands_out_events, "Snapshot": odd.snapshots},
@@ -107,6 +121,13 @@ FLAWS: Final[Mapping[str, Flaw]] = {
     "heirs-of-the-living": Flaw(("core/lineage-parent",), evolves=True, parent=fault.heirs_of_the_living),
     "missing-node": Flaw(("core/lineage-applies",), evolves=True, alter=fault.missing_node),
     "told-twice": Flaw(("core/lineage-agrees",), evolves=True, alter=fault.told_twice),
+    "undeclared-continuation": Flaw(
+        ("core/continuation-declared",), climbs=True, describes=fault.undeclared_continuation
+    ),
+    "continues-failures": Flaw(("core/continuation-ended",), climbs=True, continues=fault.continues_failures),
+    "continues-the-living": Flaw(("core/continuation-ended",), climbs=True, continues=fault.continues_the_living),
+    "continues-twice": Flaw(("core/continuation-ended",), climbs=True, continues=fault.continues_twice),
+    "no-larger-total": Flaw(("core/continuation-ended",), climbs=True, alter=fault.no_larger_total),
     "counts-repeats": _of("core/ingest-repeat", Ingest=late.counts_repeats),
     "refuses-overlap": _of("core/ingest-overlap", Ingest=late.refuses_overlap),
     "leaps-gaps": _of("core/ingest-gap", Ingest=late.leaps_gaps),
@@ -125,7 +146,15 @@ FLAWS: Final[Mapping[str, Flaw]] = {
     "divides-by-budget": _of("core/assess-zero-budget", Assess=late.divides_by_budget),
     "assesses-at-any-seq": _of("core/assess-log-seq", Assess=fault.at_any_seq),
     "counts-assessments": _of("core/assess-pure", Assess=late.counts_assessments),
-    "stops-strangers": _of("core/assess-stops", Assess=late.stops_strangers),
+    "stops-strangers": Flaw(
+        ("core/assess-stops",), describes=odd.declares_stops, calls={"Assess": late.stops_strangers}
+    ),
+    "undeclared-stop": Flaw(("core/stop-declared",), describes=odd.declares_rules, calls={"Assess": odd.ends_early}),
+    "undeclared-rules": Flaw(("core/stop-declared",), describes=odd.declares_stops, calls={"Assess": odd.ends_early}),
+    "rule-of-nothing": _ruled(metric=""),
+    "rule-of-no-number": _ruled(at_least=math.nan),
+    "rule-of-the-past": _ruled(epoch=-1.0),
+    "rule-without-reason": _ruled(reason=""),
     "mixes-runs": Flaw(("core/interleaved",), skip=fault.mixes_runs),
     "fails-in-a-crowd": _of("core/concurrent", Propose=fault.fails_in_a_crowd),
     "long-strings": Flaw(("core/limits",), alter=fault.long_strings),

@@ -16,7 +16,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.wire import problem_from_proto
 from neunets.wire import graph_to_proto
 
-__all__ = ["DEEPER", "GIVEN", "NARROWEST", "PROBLEM", "WIDER", "child", "made", "network", "root"]
+__all__ = ["DEEPER", "GIVEN", "NARROWEST", "PROBLEM", "WIDER", "child", "made", "network", "root", "unplugged"]
 
 PROBLEM = problem_of("image-classification")
 GIVEN = problem_from_proto(PROBLEM)
@@ -43,14 +43,19 @@ def child(*lineage: Morphism, of: str = "c000001", graph: Graph | None = None) -
 
 def made(problem: pb.Problem = PROBLEM) -> Run:
     """Of c000001 … c000005, each a channel wider: trained, stopped, failed, lost for now, in training."""
-    opening = pb.OpenRequest(call=pb.Call(run="a"), problem=problem, seed=1)
-    run = Run(Exchange(_no_plugin), opening, propose_s=1.0)
+    run = unplugged(problem)
     *ended, training = run.admit("first", [root(NARROWEST + number) for number in range(len(ENDS) + 1)])
     for name, state in zip(ended, ENDS, strict=True):
         run.log.ended(run.log.started(name), state, will_retry=state == State.STATE_LOST)
     run.log.started(training)
     run.admit("second", [root(NARROWEST)])
     return run
+
+
+def unplugged(problem: pb.Problem = PROBLEM, seed: int = 1) -> Run:
+    """A run in which nothing was proposed yet, and nobody can be asked."""
+    opening = pb.OpenRequest(call=pb.Call(run="a"), problem=problem, seed=seed)
+    return Run(Exchange(_no_plugin), opening, propose_s=1.0)
 
 
 def _no_plugin() -> NoReturn:

@@ -38,9 +38,32 @@ def is_not_deterministic(description: pb.DescribeResponse) -> None:
     description.ClearField("capabilities")
 
 
-def declares_inheritance(description: pb.DescribeResponse) -> None:
+def declares_much(description: pb.DescribeResponse) -> None:
     """What it may do it need not."""
-    description.capabilities.append(pb.CAPABILITY_WEIGHT_INHERITANCE)
+    description.capabilities.extend((pb.CAPABILITY_WEIGHT_INHERITANCE, pb.CAPABILITY_CONTINUATION))
+    declares_stops_and_rules(description)
+
+
+def declares_stops(description: pb.DescribeResponse) -> None:
+    description.capabilities.append(pb.CAPABILITY_STOP_TRIALS)
+
+
+def declares_rules(description: pb.DescribeResponse) -> None:
+    description.capabilities.append(pb.CAPABILITY_STOP_RULES)
+
+
+def declares_stops_and_rules(description: pb.DescribeResponse) -> None:
+    declares_stops(description)
+    declares_rules(description)
+
+
+def ends_early(facade: Any, due: Due, request: Any, context: Any) -> Any:
+    """The first one that trains, and whoever is not much better than chance."""
+    answer = due(request, context)
+    for trial in request.running_trials[:1]:
+        answer.stop.add(trial=trial, reason="it is hopeless")
+    answer.rules.add(metric="valid_accuracy", epoch=1.0, at_least=0.2, reason="chance is no worse")
+    return answer
 
 
 def surprises(k: int, candidate: Candidate, problem: Problem) -> Candidate:

@@ -19,7 +19,7 @@ WITHOUT_CALLS = {"nameless-health", "no-reflection", "never-renews"}
 # They wait, or their neighbours in the table stand for them in the short suite.
 SLOW = {
     "thinks",
-    "never-inherits",
+    "declares-much",
     "describes-slowly",
     "never-renews",
     "bad-name",
@@ -38,11 +38,21 @@ SLOW = {
     "unknown-parent",
     "heirs-of-the-living",
     "many-labels",
+    "continues-the-living",
+    "continues-twice",
+    "no-larger-total",
+    "ends-early",
+    "undeclared-rules",
+    "rule-of-no-number",
+    "rule-of-the-past",
+    "rule-without-reason",
     "fails-on-retry",
     "fails-on-rejection",
 }
 CORE = [name for name, flaw in FLAWS.items() if any("core" in id_ for id_ in flaw.found_by)]
 LINEAGES = tuple(check.id for check in CHECKS if check.id.startswith("core/lineage"))
+CONTINUATIONS = tuple(check.id for check in CHECKS if check.id.startswith("core/continuation"))
+STOPS = tuple(check.id for check in CHECKS if check.id.startswith(("core/assess-stops", "core/stop")))
 OTHERS = [name for name, flaw in FLAWS.items() if any("recovery" in id_ for id_ in flaw.found_by)]
 
 
@@ -89,23 +99,36 @@ def test_what_the_contract_allows_recovers(oddity: str) -> None:
     assert {verdict.check.id for verdict in report.skipped} == skipped
 
 
-def test_lineages_are_looked_at_where_there_are_some() -> None:
-    outcomes = {verdict.check.id: verdict.outcome for verdict in checked("evolves", LINEAGES).verdicts}
-    assert outcomes == dict.fromkeys(LINEAGES, Outcome.PASSED)
+@pytest.mark.parametrize(
+    ("oddity", "checks"), [("evolves", LINEAGES), ("climbs", CONTINUATIONS), ("ends-early", STOPS)]
+)
+def test_what_a_plugin_declares_is_looked_at(oddity: str, checks: tuple[str, ...]) -> None:
+    outcomes = {verdict.check.id: verdict.outcome for verdict in checked(oddity, checks).verdicts}
+    assert outcomes == dict.fromkeys(checks, Outcome.PASSED)
 
 
-def test_a_plugin_that_may_inherit_and_never_does_is_conformant() -> None:
-    report = checked("never-inherits", LINEAGES)
+def test_a_plugin_that_declares_what_it_never_does_is_conformant() -> None:
+    checks = (*LINEAGES, *CONTINUATIONS, *STOPS)
+    report = checked("declares-much", checks)
     assert report.is_conformant
-    assert {verdict.reason for verdict in report.skipped} == {"no candidate has a lineage"}
-    assert {verdict.check.id for verdict in report.verdicts} - {verdict.check.id for verdict in report.skipped} == {
-        "core/lineage-declared"
+    assert {verdict.reason for verdict in report.skipped} == {
+        "no candidate has a lineage",
+        "no candidate continues a trial",
+        "no assessment has a rule",
+    }
+    passed = {verdict.check.id for verdict in report.verdicts if verdict.outcome is Outcome.PASSED}
+    assert passed == {
+        "core/lineage-declared",
+        "core/continuation-declared",
+        "core/assess-stops",
+        "core/stop-declared",
     }
 
 
 @pytest.mark.slow
-def test_a_plugin_that_evolves_endures() -> None:
-    report = checked("evolves", LONG)
+@pytest.mark.parametrize("oddity", ["evolves", "climbs"])
+def test_a_plugin_whose_candidates_come_from_others_endures(oddity: str) -> None:
+    report = checked(oddity, LONG)
     assert report.is_conformant, [verdict.reason for verdict in report.failed]
     assert not report.skipped
 

@@ -1,4 +1,4 @@
-"""What a check works with: the plugin, runs of its own, and one search that several checks look at."""
+"""What a check works with: the plugin, runs of its own, and searches that several checks look at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from neunets.conform.check import Skipped
-from neunets.conform.drive import Run, propose_deadline_s
+from neunets.conform.drive import Fate, Run, propose_deadline_s
+from neunets.conform.events import State
 from neunets.conform.exchange import Exchange
 from neunets.conform.host import Host
 from neunets.conform.launch import Launched, Plugin
@@ -20,6 +21,17 @@ from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 __all__ = ["Bench", "Options", "Survey"]
 
 WANT: Final = 16
+# Of the search in which not every trial succeeds before the next candidates are asked for.
+FEW, WANT_FEW = 64, 4
+FATES: Final[Sequence[Fate]] = (
+    State.STATE_SUCCEEDED,
+    State.STATE_SUCCEEDED,
+    State.STATE_FAILED,
+    State.STATE_STOPPED,
+    None,
+    State.STATE_INFEASIBLE,
+    None,
+)
 # Of all runs, so that there are older ones.
 EPOCH: Final = 3
 
@@ -34,14 +46,18 @@ class Options:
 
 
 class Survey:
-    """A whole search of each problem, made once for all checks that look at candidates."""
+    """Whole searches, made once for all checks that look at candidates."""
 
     def __init__(self) -> None:
         self._runs: tuple[Run, ...] = ()
+        self._uneven: Run | None = None
         self._is_broken = False
 
     def runs(self, bench: Bench) -> Sequence[Run]:
-        """Raises: Violation where the search breaks off; afterwards Skipped, since one failure is enough."""
+        """One of each problem.
+
+        Raises: Violation where the search breaks off; afterwards Skipped, since one failure is enough.
+        """
         if self._is_broken:
             raise Skipped("the search broke off: see core/search")
         if not self._runs:
@@ -49,6 +65,15 @@ class Survey:
             self._runs = _searched(bench)
             self._is_broken = False
         return self._runs
+
+    def uneven(self, bench: Bench) -> Run:
+        """A search in which trials fail, or still train when the next candidates are asked for. Raises: Violation."""
+        if self._uneven is None:
+            run = bench.opened()
+            run.search(FEW, WANT_FEW, FATES)
+            run.close()
+            self._uneven = run
+        return self._uneven
 
 
 def _searched(bench: Bench) -> tuple[Run, ...]:

@@ -91,26 +91,6 @@ def _assess(run: Run, times: int) -> None:
         run.assess()
 
 
-def _stops(bench: Bench) -> None:
-    run = bench.opened()
-    _stops_only(run, ())
-    for _ in range(TIMES):
-        trials = run.begun(3)
-        for epoch in range(1, 4):
-            for trial in trials:
-                run.log.measured(trial, float(epoch))
-            run.ingest()
-            _stops_only(run, trials)
-        run.finish(len(trials))
-        _stops_only(run, ())
-
-
-def _stops_only(run: Run, trials: list[str] | tuple[()]) -> None:
-    for stop in run.assess(trials).stop:
-        if stop.trial not in trials:
-            raise Violation(f"Assess stops {stop.trial!r}, which does not train: {', '.join(trials) or 'nothing'} does")
-
-
 CHECKS: Final = (
     Check("core/assess-first", "Assess before any result has a known verdict.", Level.CORE, _first),
     Check("core/assess-repeat", "Assess is answered however often.", Level.CORE, _repeated),
@@ -128,5 +108,4 @@ CHECKS: Final = (
         _log_seq,
     ),
     Check("core/assess-pure", "Assess changes nothing.", Level.CORE, _pure),
-    Check("core/assess-stops", "Assess stops none but running trials.", Level.CORE, _stops),
 )

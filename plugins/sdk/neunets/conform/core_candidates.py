@@ -103,7 +103,12 @@ CHECKS: Final = (
     Check("core/candidates-constraints", "Every candidate keeps the hard constraints.", Level.CORE, _constraints),
     Check("core/candidates-ops", "Every graph has operators of graph_ops alone.", Level.CORE, _ops),
     Check("core/candidates-recipe", "Every recipe keeps to the problem's recipe_schema_json.", Level.CORE, _recipe),
-    Check("core/candidates-distinct", "No network is proposed twice in 200.", Level.CORE, _distinct),
+    Check(
+        "core/candidates-distinct",
+        "No network is proposed twice in 200, except to continue its trial.",
+        Level.CORE,
+        _distinct,
+    ),
     Check(
         "core/candidates-ancestry",
         "Parents are candidates that the run has admitted before, and a local_id is unique in it.",

@@ -8,23 +8,10 @@ from typing import Final
 from neunets.conform.bench import Bench
 from neunets.conform.check import Check, Level, Skipped, Violation
 from neunets.conform.core_candidates import none_refused
-from neunets.conform.drive import Fate, Run
-from neunets.conform.events import State
+from neunets.conform.drive import Run
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
 __all__ = ["CHECKS"]
-
-SOME: Final = 64
-WANT: Final = 4
-FATES: Final[Sequence[Fate]] = (
-    State.STATE_SUCCEEDED,
-    State.STATE_SUCCEEDED,
-    State.STATE_FAILED,
-    State.STATE_STOPPED,
-    None,
-    State.STATE_INFEASIBLE,
-    None,
-)
 
 
 def _declared(bench: Bench) -> None:
@@ -38,9 +25,7 @@ def _declared(bench: Bench) -> None:
 
 
 def _parent(bench: Bench) -> None:
-    surveyed, uneven = bench.survey.runs(bench), bench.opened()
-    uneven.search(SOME, WANT, FATES)
-    runs = (*surveyed, uneven)
+    runs = (*bench.survey.runs(bench), bench.survey.uneven(bench))
     _inherited(runs)
     none_refused("BAD_PARENT", bench, runs, lambda candidate: bool(candidate.lineage))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import ChainMap
 from collections.abc import Sequence
 from itertools import cycle
 from threading import Event as Signal
@@ -143,12 +142,8 @@ class Run:
 
     def admit(self, request_id: str, candidates: Sequence[pb.Candidate]) -> list[str]:
         """Into the log, checked as the engine checks them; the ids of those that may be trained."""
-        known, parents = ChainMap(dict[str, str](), self.log.known), self.log.family.parents
-        found = dict[str, Judgement]()
-        for name, candidate in zip(self.log.names(len(candidates)), candidates, strict=True):
-            found[name] = self.judge.judge(candidate, known, parents)
-            if not found[name].refusal:
-                known[found[name].digest] = name
+        named = dict(zip(self.log.names(len(candidates)), candidates, strict=True))
+        found = self.judge.judge_all(named, self.log.known, self.log.family.parents, self.log.trained.past)
         derived = {name: each.derived for name, each in found.items() if each.derived is not None}
         self.log.proposed(request_id, candidates, derived)
         self.judged |= found

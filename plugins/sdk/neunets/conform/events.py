@@ -1,4 +1,4 @@
-"""The event log of a run as the engine writes it; the results are simulated, and depend on the network alone."""
+"""The event log of a run as the engine writes it; the results are simulated, by the network and what it continues."""
 
 from __future__ import annotations
 
@@ -10,30 +10,38 @@ from types import MappingProxyType
 from typing import Final
 
 from neunets.conform.family import WEIGHTS, Family
+from neunets.conform.trained import Trained
+from neunets.continuation import CHECKPOINT, Past
 from neunets.graph.v1 import graph_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
-__all__ = ["Log", "State", "results"]
+__all__ = ["Log", "State"]
 
 State = pb.TrialEnded.State
 BEGIN_S: Final = 1_767_225_600  # 2026-01-01
 DEVICE_S: Final = 12.5
 EPOCHS: Final = 3.0
+# Of the errors of a trial that is continued, what is left.
+ERRORS_LEFT: Final = 0.95
+# The artifacts of a result, with their bytes.
+LEFT: Final = {WEIGHTS: 1 << 20, CHECKPOINT: 2 << 20}
 SAFETENSORS: Final = "application/x-safetensors"
-WEIGHTS_BYTES: Final = 1 << 20
 NONE_DERIVED: Final[Mapping[str, graph_pb2.Graph]] = MappingProxyType({})
 
 
-def results(digest: str, seed: int) -> dict[str, float]:
-    """Metrics of a training that nobody made: the same network gives the same ones."""
+def accuracy_of(digest: str, seed: int) -> float:
+    """Of a training that nobody made: the same network gives the same one."""
     hashed = hashlib.sha256(struct.pack(">Q", seed) + digest.encode()).digest()
-    accuracy = 0.3 + 0.65 * struct.unpack(">Q", hashed[:8])[0] / 2**64
+    return 0.3 + 0.65 * int.from_bytes(hashed[:8], "big") / 2**64
+
+
+def results(accuracy: float, epochs: float) -> dict[str, float]:
     return {
         "valid_accuracy": accuracy,
         "valid_balanced_accuracy": accuracy - 0.01,
         "valid_loss": -math.log(accuracy),
         "train_loss": -math.log(min(0.99, accuracy + 0.05)),
-        "epochs": EPOCHS,
+        "epochs": epochs,
         "images_per_s": 5_000.0,
     }
 
@@ -48,10 +56,12 @@ class Log:
         self.digests: dict[str, str] = {}  # candidate → digest of its graph
         self.running: dict[str, str] = {}  # trial → candidate
         self.family = Family()
+        self.trained = Trained()
         self._seed = seed
         self._begun = [0]  # trials, before the first event and after each
         self._trials = 0
         self._attempts: dict[str, int] = {}
+        self._begun_by: dict[str, str] = {}  # trial → candidate
         self._results: dict[str, Mapping[str, float]] = {}  # of each candidate
 
     def trials(self, seq: int) -> int:
@@ -80,7 +90,7 @@ class Log:
 
     def admitted(self, candidate: str, digest: str) -> None:
         """Not an event: what results depend on, and what is a duplicate from now on."""
-        self.known[digest] = candidate
+        self.known.setdefault(digest, candidate)
         self.digests[candidate] = digest
 
     def rejected(self, candidate: str, why: pb.Diagnostic) -> None:
@@ -93,15 +103,18 @@ class Log:
 
     def restarted(self, trial: str, candidate: str) -> str:
         self._attempts[trial] = self._attempts.get(trial, 0) + 1
-        self.running[trial] = candidate
+        self.running[trial] = self._begun_by[trial] = candidate
         attempt = self._attempts[trial]
         self._add(started=pb.TrialStarted(candidate=candidate, trial=trial, attempt=attempt, device="cpu:0"))
         return trial
 
     def measured(self, trial: str, epoch: float) -> None:
-        metrics = self._simulated(self.running[trial])
+        """`epoch`: since the trial began; those of the trial that it continues are added."""
+        candidate = self.running[trial]
+        metrics, past = self._simulated(candidate), self._continued(candidate)
         kept = {name: metrics[name] for name in ("valid_accuracy", "valid_loss", "train_loss")}
-        self._add(measured=pb.Measured(trial=trial, epoch=epoch, metrics=kept))
+        since = epoch if past is None else past.epochs + epoch
+        self._add(measured=pb.Measured(trial=trial, epoch=since, metrics=kept))
 
     def ended(
         self,
@@ -120,12 +133,13 @@ class Log:
             attempt=self._attempts[trial],
             state=state,
             metrics=simulated if metrics is None else metrics,
-            device_s=DEVICE_S,
+            device_s=self._device_s(candidate),
             peak_bytes=64 << 20,
             will_retry=will_retry,
         )
         if has_result:
-            ended.artifacts[WEIGHTS].CopyFrom(_weights(candidate))
+            for name, size in LEFT.items():
+                ended.artifacts[name].CopyFrom(_artifact(f"{name} of {candidate}", size))
         else:
             ended.error.CopyFrom(
                 pb.Diagnostic(severity=pb.Diagnostic.SEVERITY_ERROR, code="TRIAL", summary="it failed")
@@ -148,11 +162,28 @@ class Log:
         self._add(budget_changed=pb.BudgetChanged(budget=budget))
 
     def _simulated(self, candidate: str) -> Mapping[str, float]:
+        """A continuation is a little better than what it continues, and never perfect."""
         if candidate not in self._results:
-            simulated = results(self.digests.get(candidate, candidate), self._seed)
-            inherits = self.candidates[candidate].lineage
-            self._results[candidate] = simulated | ({"inherited_delta": 0.0} if inherits else {})
+            asked, past = self.candidates[candidate], self._continued(candidate)
+            if past is None:
+                accuracy = accuracy_of(self.digests.get(candidate, candidate), self._seed)
+            else:
+                before = self._simulated(self._begun_by[past.trial])["valid_accuracy"]
+                accuracy = 1.0 - ERRORS_LEFT * (1.0 - before)
+            epochs = EPOCHS if past is None else past.epochs + EPOCHS
+            simulated = results(accuracy, asked.recipe.epochs if asked.recipe.HasField("epochs") else epochs)
+            self._results[candidate] = simulated | ({"inherited_delta": 0.0} if asked.lineage else {})
         return self._results[candidate]
+
+    def _device_s(self, candidate: str) -> float:
+        recipe, past = self.candidates[candidate].recipe, self._continued(candidate)
+        if recipe.HasField("device_s"):
+            return recipe.device_s
+        return DEVICE_S if past is None else past.device_s + DEVICE_S
+
+    def _continued(self, candidate: str) -> Past | None:
+        """The trial that it continues, whose epochs and seconds count."""
+        return self.trained.past(self.candidates[candidate].recipe.resume_trial)
 
     def _add(self, **kind: object) -> None:
         event = pb.Event(seq=len(self.events) + 1, **kind)  # type: ignore[arg-type]
@@ -160,9 +191,10 @@ class Log:
         self.events.append(event)
         self._begun.append(self._trials)
         self.family.add(event)
+        self.trained.add(event)
 
 
-def _weights(candidate: str) -> pb.ArtifactRef:
+def _artifact(what: str, size: int) -> pb.ArtifactRef:
     """A reference to what nobody has trained."""
-    digest = hashlib.sha256(candidate.encode()).hexdigest()
-    return pb.ArtifactRef(sha256=digest, size=WEIGHTS_BYTES, media_type=SAFETENSORS)
+    digest = hashlib.sha256(what.encode()).hexdigest()
+    return pb.ArtifactRef(sha256=digest, size=size, media_type=SAFETENSORS)

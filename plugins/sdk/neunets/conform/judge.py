@@ -1,26 +1,31 @@
-"""What the engine checks before it trains a candidate: form, recipe, lineage, graph, hard constraints, duplicates."""
+"""What the engine checks before it trains a candidate: form, recipe, what it comes from or continues, and its graph."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import ChainMap
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeAlias
 
 from jsonschema import Draft202012Validator
 
 from neunets.canonical import canonical_hash
+from neunets.continuation import Past, continued
 from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph.v1 import graph_pb2
 from neunets.lineage import Parent, network_of
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.validate import validate
-from neunets.wire import graph_to_proto, input_from_proto
+from neunets.wire import graph_from_proto, graph_to_proto, input_from_proto
 
 __all__ = ["Judge", "Judgement"]
+
+# A trial of the run that may be continued; None: there is none of that name.
+Pasts: TypeAlias = Callable[[str], Past | None]
 
 # Of a recipe, what its schema says nothing about.
 UNSCHEMED: Final = ("schedule", "resume_trial")
@@ -32,7 +37,7 @@ NOBODY: Final[Mapping[str, Parent]] = MappingProxyType({})
 class Judgement:
     """Of a candidate. `refusal`: the code of the first rule it breaks, or ""; `digest`: of its graph, if it has one.
 
-    `derived`: the graph that its lineage makes, if it has one.
+    `derived`: the graph that its lineage makes, or of the trial that it continues, if there is either.
     """
 
     refusal: str = ""
@@ -56,16 +61,47 @@ class Judge:
         self._limits = {c.metric: c.max for c in problem.constraints if c.hard and c.HasField("max")}
         self._recipe = Draft202012Validator(json.loads(problem.recipe_schema_json))
 
+    def judge_all(
+        self,
+        candidates: Mapping[str, pb.Candidate],
+        known: MutableMapping[str, str],
+        parents: Mapping[str, Parent],
+        past: Pasts,
+    ) -> dict[str, Judgement]:
+        """Those of one answer, by their names: each counts for the ones after it. Otherwise as `judge`."""
+        found, networks, heirs = dict[str, Judgement](), ChainMap({}, known), dict[str, str]()
+
+        def past_of(trial: str) -> Past | None:
+            before = past(trial)
+            return replace(before, heir=heirs[trial]) if before is not None and trial in heirs else before
+
+        for name, candidate in candidates.items():
+            found[name] = self.judge(candidate, networks, parents, past_of)
+            if not found[name].refusal:
+                networks.setdefault(found[name].digest, name)
+                heirs[candidate.recipe.resume_trial] = name  # no trial is called ""
+        return found
+
     def judge(
-        self, candidate: pb.Candidate, known: Mapping[str, str], parents: Mapping[str, Parent] = NOBODY
+        self,
+        candidate: pb.Candidate,
+        known: Mapping[str, str],
+        parents: Mapping[str, Parent] = NOBODY,
+        past: Pasts = lambda trial: None,
     ) -> Judgement:
-        """`known`: digest → id of the candidates before it; `parents`: by id, those of them that were admitted."""
-        if not candidate.HasField("graph") and not candidate.lineage:
+        """`known`: digest → id of the candidates before it; `parents`: by id, those of them that were admitted.
+
+        `past`: the run's trials.
+        """
+        is_continuation = bool(candidate.recipe.resume_trial)
+        if not candidate.HasField("graph") and not candidate.lineage and not is_continuation:
             return Judgement("BAD_GRAPH", "graph", "neither a graph, nor a parent with a lineage")
         fault = self._recipe_fault(candidate.recipe)
         if fault:
             return Judgement("BAD_RECIPE", "recipe", fault)
         try:
+            if is_continuation:
+                return _continuation(candidate, past)
             graph = network_of(candidate, parents)
             if isinstance(graph, pb.Diagnostic):
                 return Judgement(graph.code, graph.path, graph.summary)
@@ -95,3 +131,12 @@ class Judge:
             return f"there is no schedule {recipe.schedule}"
         error = next(self._recipe.iter_errors(given), None)
         return f"{'.'.join(map(str, error.path)) or 'recipe'}: {error.message}" if error else ""
+
+
+def _continuation(candidate: pb.Candidate, past: Pasts) -> Judgement:
+    """Its network was admitted once, and keeps what it had to keep."""
+    found = continued(candidate, past)
+    if isinstance(found, pb.Diagnostic):
+        return Judgement(found.code, found.path, found.summary)
+    graph = graph_from_proto(found[0].graph)
+    return Judgement(digest=canonical_hash(graph), derived=graph_to_proto(graph))

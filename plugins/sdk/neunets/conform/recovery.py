@@ -11,6 +11,7 @@ from neunets.conform.drive import Run
 from neunets.conform.events import State
 from neunets.conform.family import Family
 from neunets.conform.host import LEASE_S
+from neunets.conform.trained import Trained
 from neunets.errors import DeadlineExceeded, PluginUnavailable, StaleEpoch
 from neunets.status import STATUS
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -41,12 +42,12 @@ class Recorded:
         found = self._ask(again)
         if is_deterministic and found != self.proposed[seq]:
             raise Violation(f"{when}, the replay of {seq} events is proposed other candidates than the run was")
-        known, parents = dict(self._known(seq)), Family(self.run.log.events[:seq]).parents
-        for candidate in found:
-            judged = again.judge.judge(candidate, known, parents)
+        events = self.run.log.events[:seq]
+        named = {f"{number} of the same answer": candidate for number, candidate in enumerate(found, 1)}
+        judgements = again.judge.judge_all(named, dict(self._known(seq)), Family(events).parents, Trained(events).past)
+        for judged in judgements.values():
             if judged.refusal:
                 raise Violation(f"{when}, after {seq} events: a candidate is {judged.refusal}: {judged.summary}")
-            known |= {judged.digest: "the same answer"} if judged.digest else {}
 
     def _known(self, seq: int) -> list[tuple[str, str]]:
         names = {
