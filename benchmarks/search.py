@@ -4,6 +4,9 @@ Each data set and seed: `neunets synthesize` with each search algorithm as its u
 on all cores for the whole budget, the template that the evolution began with, and the hand-tuned network of
 `accuracy.py`. Prints test accuracies and what each second of a synthesis was spent on; the result's file has, of each
 search, its best accuracy over the seconds that its trials have taken, and the steps of the winner's lineage.
+
+What was measured on this machine with these versions is kept: `--add` goes on with the seeds and contestants that are
+left, and takes from `accuracy.py` what is the same there, the synthesis by random search and the fixed network.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from typing import Any, Final
 
 import accuracy
 import report
+from google.protobuf.json_format import MessageToDict, ParseDict
 
+from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.wire import graph_from_proto
 from neunets_client.budget import seconds
@@ -26,6 +31,8 @@ from neunets_client.client import Client
 from neunets_client.connection import Connection
 
 SEARCHES: Final = ("ncevolve", "random")
+RIVALS: Final = ("random", "template")
+CONTESTANTS: Final = (*SEARCHES, "template", "fixed")
 
 
 def searched(name: str, data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:
@@ -40,7 +47,9 @@ def searched(name: str, data: str, budget: str, seed: int, home: Path) -> dict[s
     spent |= {"final_device_s": final_s, "wall_s": found["wall_s"]}
     spent = {key: round(value, 1) for key, value in spent.items()}
     children = sum(bool(model.lineage) for model in trials)
-    return found | {"spent": spent, "children": children, "curve": curve(trials), "winner": line}
+    template = MessageToDict(trials[0].graph)
+    told = {"spent": spent, "children": children, "curve": curve(trials), "winner": line, "template": template}
+    return found | told
 
 
 def curve(trials: list[service_pb2.Model]) -> list[tuple[float, float]]:
@@ -55,19 +64,36 @@ def curve(trials: list[service_pb2.Model]) -> list[tuple[float, float]]:
     return points
 
 
-def compared(name: str, data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:
-    row: dict[str, Any] = {"data": name, "seed": seed}
-    for search in SEARCHES:
-        row[search] = searched(search, data, budget, seed, home)
-    with Connection(None, home) as connection:
-        first = next(iter(Client(connection).models(f"runs/{row['ncevolve']['run']}")))
-    budget_s, template = seconds(budget), graph_from_proto(first.graph)
-    row["template"] = accuracy.fixed(lambda given, classes: template, data, budget_s, seed, home)
-    row["fixed"] = accuracy.fixed(accuracy.tuned, data, budget_s, seed, home)
-    told = ", ".join(f"{each} {row[each]['test']:.4f}" for each in (*SEARCHES, "template", "fixed"))
-    evolved = row["ncevolve"]
-    print(f"{name}, {budget}, seed {seed}: {told}; {evolved['children']} children, {evolved['spent']}", flush=True)
-    return row
+def contest(name: str, data: str, budget: str, seed: int, row: dict[str, Any], home: Path) -> None:
+    """One more contestant of a row; the template is the first network of the evolution, which goes before it."""
+    budget_s = seconds(budget)
+    if name in SEARCHES:
+        row[name] = searched(name, data, budget, seed, home)
+    elif name == "fixed":
+        row[name] = accuracy.fixed(accuracy.tuned, data, budget_s, seed, home)
+    else:
+        template = graph_from_proto(ParseDict(row["ncevolve"]["template"], graph_pb2.Graph()))
+        row[name] = accuracy.fixed(lambda given, classes: template, data, budget_s, seed, home)
+    told = ", ".join(f"{key} {value}" for key, value in row[name].get("spent", {}).items())
+    print(f"{budget}, seed {seed}: {name} {row[name]['test']:.4f}; {told}".rstrip("; "), flush=True)
+
+
+def measured(name: str, budget: str) -> dict[int, dict[str, Any]]:
+    """Rows by seed that `accuracy.py` has measured on these data."""
+    known = report.read(f"accuracy-{name}").get(budget, {}).get("rows", [])
+    return {row["seed"]: {"random": row["synthesis"], "fixed": row["fixed"]} for row in known}
+
+
+def summary(name: str, rows: dict[int, dict[str, Any]]) -> tuple[dict[str, Any], bool]:
+    """Means over the seeds that all have run, and whether the evolution is behind neither random nor template."""
+    whole = {seed: row for seed, row in rows.items() if all(each in row for each in CONTESTANTS)}
+    result: dict[str, Any] = {"rows": rows, "whole_seeds": sorted(whole)}
+    if not whole:
+        return result, True
+    means = {each: statistics.fmean(row[each]["test"] for row in whole.values()) for each in CONTESTANTS}
+    errors = {each: round((1 - means["ncevolve"]) / (1 - mean), 3) for each, mean in means.items()}
+    print(f"{name}: {len(whole)} seeds, error of ncevolve over {errors}", flush=True)
+    return result | {"mean_test": means, "error_over": errors}, means["ncevolve"] >= max(means[each] for each in RIVALS)
 
 
 def main() -> int:
@@ -75,20 +101,28 @@ def main() -> int:
     parser.add_argument("data", nargs="+", help="NAME=DATA, where DATA is what `neunets synthesize` takes")
     parser.add_argument("--budget", default="10m")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
+    parser.add_argument("--add", action="store_true", help="to what was measured here before, of this very code")
     arguments = parser.parse_args()
-    result: dict[str, Any] = {"budget": arguments.budget}
-    ahead = True
+    file = f"search-{arguments.budget}"
+    result: dict[str, Any] = report.read(file) if arguments.add else {}
+    ahead, seeds = True, set(arguments.seeds)
     with tempfile.TemporaryDirectory() as scratch:
         for name, _, data in (entry.partition("=") for entry in arguments.data):
-            rows = [compared(name, data, arguments.budget, seed, Path(scratch)) for seed in arguments.seeds]
-            means = {
-                each: statistics.fmean(row[each]["test"] for row in rows) for each in (*SEARCHES, "template", "fixed")
-            }
-            errors = {each: round((1 - means["ncevolve"]) / (1 - mean), 3) for each, mean in means.items()}
-            ahead = ahead and means["ncevolve"] >= max(means["random"], means["template"])
-            result[name] = {"rows": rows, "mean_test": means, "error_over": errors}
-            print(f"{name}: error of ncevolve over {errors}", flush=True)
-    print(report.write(f"search-{arguments.budget}", arguments.seeds, result))
+            rows = measured(name, arguments.budget) if arguments.add else {}
+            for seed, row in result.get(name, {}).get("rows", {}).items():
+                rows[int(seed)] = rows.get(int(seed), {}) | row
+            for seed in arguments.seeds:
+                row = rows.setdefault(seed, {})
+                for contestant in CONTESTANTS:
+                    if contestant in arguments.contestants and contestant not in row:
+                        contest(contestant, data, arguments.budget, seed, row, Path(scratch))
+                        result[name], _ = summary(name, rows)
+                        written = report.write(file, sorted(seeds | set(rows)), result)
+            result[name], is_ahead = summary(name, rows)
+            ahead, seeds = ahead and is_ahead, seeds | set(rows)
+        written = report.write(file, sorted(seeds), result)
+    print(written)
     return 0 if ahead else 1
 
 

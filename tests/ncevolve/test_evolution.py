@@ -26,7 +26,9 @@ from neunets.synthesizer import (
 from neunets.validate import validate
 from neunets_ncevolve.evolution import NCEvolve
 
-TIMED = Budget(slots=2, wall_s=100.0, wall_s_left=25.0, slot_flops=1e9)
+TIMED = Budget(slots=2, wall_s=100.0, wall_s_left=25.0, slot_flops=1e11)
+# Of the widest template there are about 110 passes over 50,000 rows, or 5.
+LONG, SHORT = (Budget(2, wall_s, None, wall_s / 4, slot_flops=1e9) for wall_s in (400_000.0, 20_000.0))
 # Of one call: how many are wanted, how many trials end after it, how, and whether the run is built anew.
 ENDS = st.sampled_from((TrialState.SUCCEEDED, TrialState.SUCCEEDED, TrialState.STOPPED, TrialState.FAILED))
 CALLS = st.lists(st.tuples(st.integers(1, 3), st.integers(0, 3), ENDS, st.booleans()), min_size=4, max_size=10)
@@ -46,7 +48,7 @@ def driven(seed: int, budget: Budget, calls: list[tuple[int, int, TrialState, bo
     return drive
 
 
-@given(seed=SEEDS, budget=st.sampled_from((BUDGET, TIMED)), calls=CALLS)
+@given(seed=SEEDS, budget=st.sampled_from((BUDGET, TIMED, SHORT)), calls=CALLS)
 @settings(max_examples=25)
 def test_a_replay_gives_the_same_candidates_in_the_same_order(
     seed: int, budget: Budget, calls: list[tuple[int, int, TrialState, bool]]
@@ -160,13 +162,40 @@ def test_the_template_leaves_room_within_the_bounds() -> None:
 def test_the_template_is_what_the_wall_budget_trains_so_many_times() -> None:
     def flops(wall_s: float, **settings: object) -> int:
         budget = Budget(slots=2, wall_s=wall_s, wall_s_left=wall_s / 4, slot_flops=1e10)
-        drive = Drive(opened(problem_of(rows=50_000), **settings))
+        drive = Drive(opened(problem_of(rows=50_000), search_passes=0.0, **settings))
         return cost(drive.graphs[drive.propose(1, budget)[0]]).flops
 
     affordable = 2 * 60.0 * 1e10 / 3 / 50_000
     assert flops(60.0, passes=10.0) <= affordable / 10.0
     assert flops(60.0, passes=10.0) > affordable / 30.0
     assert flops(60.0, passes=2.0) > 2 * flops(60.0, passes=10.0)
+
+
+def test_without_time_for_a_search_the_template_is_trained_alone() -> None:
+    drive = Drive(opened(problem_of(rows=50_000)))
+    (name,) = drive.propose(2, SHORT)
+    assert drive.candidates[name].recipe.epochs == 0.1
+    assert isinstance(drive.run.propose(2, SHORT), Wait)
+    assert drive.run.assess(SHORT, []).verdict is Verdict.CONTINUE
+    drive.end(name, 0.8)
+    assert isinstance(drive.run.propose(2, LONG), Exhausted)  # a speed that was measured since changes nothing
+    found = drive.run.assess(SHORT, [])
+    assert found.verdict is Verdict.CONVERGED
+    assert "too short for a search" in found.reason
+
+
+def test_a_template_alone_that_cannot_be_trained_is_followed_by_a_narrower_one() -> None:
+    drive = Drive(opened(problem_of(rows=50_000)))
+    (first,) = drive.propose(1, SHORT)
+    drive.end(first, state=TrialState.INFEASIBLE)
+    (second,) = drive.propose(1, SHORT)
+    assert cost(drive.graphs[second]).params < cost(drive.graphs[first]).params
+
+
+def test_whoever_wants_a_search_has_one() -> None:
+    assert len(Drive(opened(problem_of(rows=50_000), search_passes=0.0)).propose(2, SHORT)) == 2
+    assert len(Drive(opened(problem_of(rows=50_000))).propose(2, LONG)) == 2
+    assert len(Drive(opened(problem_of(rows=50_000))).propose(2, Budget(2, trials=8, trials_left=8))) == 2
 
 
 def test_no_child_is_proposed_that_the_time_left_cannot_train_once() -> None:

@@ -9,6 +9,7 @@ from neunets.canonical import canonical_hash
 from neunets.cost import cost
 from neunets.draws import generator
 from neunets.errors import UnsupportedProblem
+from neunets.graph import Graph
 from neunets.synthesizer import (
     Assessment,
     Budget,
@@ -22,7 +23,7 @@ from neunets.synthesizer import (
 )
 from neunets_ncevolve.bounds import Bounds
 from neunets_ncevolve.mutations import Asymmetry, mutate
-from neunets_ncevolve.population import ORIGIN, Population, selected
+from neunets_ncevolve.population import ALONE, ORIGIN, Population, selected
 from neunets_ncevolve.progress import assessed, progress_of
 from neunets_ncevolve.recipes import Recipes
 from neunets_ncevolve.settings import SCHEMA, Settings, settings_of
@@ -34,6 +35,9 @@ __all__ = ["Evolution", "NCEvolve"]
 DRAWS: Final = 100
 # Of the user's bounds, what the first template may take: the rest is for what grows from it.
 ROOT_SHARE: Final = 0.25
+# Passes over the data that a template is for of which nothing grows.
+ALONE_PASSES: Final = 16.0
+TOO_SHORT: Final = "the budget is too short for a search: its time is spent on the template"
 
 
 class NCEvolve:
@@ -76,6 +80,8 @@ class Evolution:
 
     def propose(self, want: int, budget: Budget) -> Proposals | Wait | Exhausted:
         population, found = self._population, list[Candidate]()
+        if population.is_alone or (not population.proposed and not self._can_search(budget)):
+            return self._alone(budget)
         taken = set(population.known)
         for number in range(population.proposed, population.proposed + want):
             roots = population.roots + sum(not each.parents for each in found)
@@ -90,16 +96,39 @@ class Evolution:
             return Wait("nothing can be bred before more networks are trained")
         return Exhausted("every change that keeps to the bounds and to the time left was tried")
 
+    def _can_search(self, budget: Budget) -> bool:
+        """Whether the wall budget is long enough: else what a search takes is missing at the end."""
+        flops = budget.affordable_flops(max(self._settings.search_passes, 1e-9), self._problem.train_rows)
+        widest = self._template.fitted(self._settings.width, self._bounds.share(ROOT_SHARE))
+        return flops is None or cost(self._template.graph(widest)).flops <= flops
+
+    def _alone(self, budget: Budget) -> Proposals | Wait | Exhausted:
+        """The template that the time is for, and narrower ones where it cannot be trained."""
+        population = self._population
+        if population.trained:
+            return Exhausted(TOO_SHORT)
+        if population.is_training:
+            return Wait("the template is tried out")
+        bounds = self._bounds.affordable(self._problem, budget, ALONE_PASSES)
+        found = self._template_of(population.roots, bounds, population.known)
+        if found is None:
+            return Exhausted("no template could be trained")
+        told = f"{_cells(self._template)}, without a search: the time is enough for one training alone"
+        return Proposals((Candidate(found[1], self._recipes.alone(), told, labels={ORIGIN: ALONE}),))
+
     def ingest(self, events: Sequence[Event]) -> None:
         for event in events:
             self._population.apply(event)
 
     def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
         population = self._population
-        endless = Budget(budget.slots)
-        is_over = not population.is_training and self._child(population.proposed, endless, population.known) is None
+        endless, over = Budget(budget.slots), ""
+        if population.is_alone:
+            over = TOO_SHORT if population.trained else ""
+        elif not population.is_training and self._child(population.proposed, endless, population.known) is None:
+            over = "every change within the bounds was tried"
         progress = progress_of(budget, population.device_s)
-        return assessed(population.trained, self._settings.patience, is_over, progress)
+        return assessed(population.trained, self._settings.patience, over, progress)
 
     def _next(self, number: int, roots: int, budget: Budget, taken: Collection[str]) -> tuple[str, Candidate] | None:
         """Candidate `number` with the hash of its network, which is none of `taken`. `roots`: templates before it."""
@@ -111,14 +140,19 @@ class Evolution:
     def _root(self, number: int, budget: Budget, taken: Collection[str]) -> tuple[str, Candidate] | None:
         """The template, with half the filters for each one before it. None: there is none so narrow."""
         bounds = self._bounds.share(ROOT_SHARE).affordable(self._problem, budget, self._settings.passes)
-        width = self._template.fitted(self._settings.width, bounds) / 2**number
-        graph = self._template.graph(max(width, NARROWEST))
-        digest = canonical_hash(graph)
-        if digest in taken:
+        found = self._template_of(number, bounds, taken)
+        if found is None:
             return None
+        digest, graph = found
         told = "the template" if number == 0 else f"the template with 1/{2**number} of the filters"
         rationale = f"{told}: {_cells(self._template)}"
         return digest, Candidate(graph, self._recipes.root(), rationale, labels={ORIGIN: told})
+
+    def _template_of(self, number: int, bounds: Bounds, taken: Collection[str]) -> tuple[str, Graph] | None:
+        width = self._template.fitted(self._settings.width, bounds) / 2**number
+        graph = self._template.graph(max(width, NARROWEST))
+        digest = canonical_hash(graph)
+        return (digest, graph) if digest not in taken else None
 
     def _child(self, number: int, budget: Budget, taken: Collection[str]) -> tuple[str, Candidate] | None:
         """Of the best of a tournament, by a mutation that applies. None: many draws have brought nothing new."""

@@ -16,10 +16,12 @@ from neunets.graph import Graph
 from neunets.morphisms import derive
 from neunets.synthesizer import Candidate, Event, Injected, Proposed, Rejected, TrialEnded, TrialState
 
-__all__ = ["ORIGIN", "Individual", "Population", "selected"]
+__all__ = ["ALONE", "ORIGIN", "Individual", "Population", "selected"]
 
 # The label of a candidate that tells people how it came about.
 ORIGIN: Final = "origin"
+# That of a template in a run that is too short for a search.
+ALONE: Final = "the template alone"
 FEWEST_DRAWN: Final = 2
 # With them a trial leaves weights, of which others may come.
 FERTILE: Final = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
@@ -50,6 +52,7 @@ class Population:
         self.known: set[str] = set()  # canonical hashes of all networks that the run has seen
         self.proposed, self.roots = 0, 0  # own candidates, and those without a parent among them
         self.device_s = 0.0  # of the trials that have ended
+        self.is_alone = False  # the template, and stays so
 
     @property
     def is_training(self) -> bool:
@@ -65,6 +68,7 @@ class Population:
             case Proposed(candidates):
                 self.proposed += len(candidates)
                 self.roots += sum(not candidate.parents for _, candidate in candidates)
+                self.is_alone |= any(candidate.labels.get(ORIGIN) == ALONE for _, candidate in candidates)
                 for name, candidate in candidates:
                     self._add(name, candidate, candidate.labels.get(ORIGIN, ""))
             case Injected(name, candidate):

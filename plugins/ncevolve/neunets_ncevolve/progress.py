@@ -13,8 +13,8 @@ __all__ = ["assessed", "progress_of"]
 RECENT, STALLED_AFTER = 5, 10
 
 
-def assessed(trained: Sequence[Individual], patience: int, is_over: bool, progress: float | None) -> Assessment:
-    """`trained`: in the order of the results. `is_over`: no mutation is left that could be trained."""
+def assessed(trained: Sequence[Individual], patience: int, over: str, progress: float | None) -> Assessment:
+    """`trained`: in the order of the results. `over`: why nothing more could be bred, or ""."""
     if not trained:
         return Assessment(Verdict.CONTINUE, progress, reason="no network is trained yet")
     best = max(trained, key=lambda each: each.fitness)
@@ -23,8 +23,8 @@ def assessed(trained: Sequence[Individual], patience: int, is_over: bool, progre
     if len(trained) > RECENT:
         gain = best.fitness - max(each.fitness for each in trained[:-RECENT])
         told = f"{told}; +{gain:.3f} in the last {RECENT}"
-    if is_over:
-        return Assessment(Verdict.CONVERGED, progress, reason=f"{told}; every change within the bounds was tried")
+    if over:
+        return Assessment(Verdict.CONVERGED, progress, reason=f"{told}; {over}")
     if patience and since >= patience:
         return Assessment(Verdict.CONVERGED, progress, reason=f"{told}; none of the last {since} was better")
     verdict = Verdict.STALLED if since >= STALLED_AFTER else Verdict.CONTINUE

@@ -16,6 +16,7 @@ __all__ = ["Recipes"]
 # A child sees about so many examples, each at least once and at most as often as Wistuba's children.
 EXAMPLES: Final = 50_000
 MOST_EPOCHS: Final = 15.0
+ALONE_EPOCHS: Final = 0.1
 # Trainings in a row that the time left of a search is for, at least.
 ROUNDS: Final = 3
 
@@ -29,6 +30,10 @@ class Recipes:
         """Of a template. Where no epochs are set, the engine's share of a trial: a quarter of the search's time."""
         settings = self.settings
         return self._recipe(settings.root_epochs, settings.root_learning_rate, settings.root_cycles)
+
+    def alone(self) -> Recipe:
+        """Of a template that nothing is compared with: just enough to know that it can be trained."""
+        return self._recipe(ALONE_EPOCHS, self.settings.root_learning_rate, self.settings.root_cycles)
 
     def child(self, flops: int, parent: Individual, budget: Budget) -> Recipe | None:
         """Of a network of so many `flops`. None: it would not see the data once in what is left of the search."""

@@ -28,6 +28,7 @@ class Settings:
     pools_stem: bool
     width: int
     passes: float
+    search_passes: float
     shares: float
     noise: float
     patience: int
@@ -58,6 +59,7 @@ PAPER: Final = Settings(
     pools_stem=False,
     width=64,
     passes=1024.0,
+    search_passes=0.0,
     shares=SHARES,
     noise=0.0,
     patience=0,
@@ -76,7 +78,9 @@ PAPER: Final = Settings(
     mirror=True,
 )
 # For minutes in place of a day: few children, so that the best are bred sooner, and trainings just long enough to tell
-# them apart. Inherited weights want a tenth of the rate that the engine chooses for fresh ones.
+# them apart. Inherited weights want a tenth of the rate that the engine chooses for fresh ones. A search takes a
+# quarter of the time, and finds networks that want more of it: where even the template comes to few passes, that costs
+# more than it brings.
 FAST: Final = Settings(
     tournament=0.5,
     roots=2,
@@ -84,6 +88,7 @@ FAST: Final = Settings(
     pools_stem=True,
     width=64,
     passes=32.0,
+    search_passes=64.0,
     shares=SHARES,
     noise=0.0,
     patience=32,
@@ -113,6 +118,11 @@ _TABLE: Final[Mapping[str, Mapping[str, object]]] = {
     "width": _number("most filters of the stem; cells and head have twice as many", 2, 1024, "integer"),
     "cells": _number("cells in a row; by default until the last map is 2 to 8 wide", 1, 16, "integer"),
     "passes": _number("times that the whole wall budget could train the template on the data", 1.0, 1e6),
+    "search_passes": _number(
+        "times that the wall budget has to be enough for the widest template; else no search, it alone is trained",
+        0.0,
+        1e6,
+    ),
     "shares": _number("part of a division of weights among copies that is drawn, to tell copies apart", 0.0, 1.0),
     "noise": _number("of new weights, relative to theirs; above 0 children differ from their parents", 0.0, 1.0),
     "patience": _number("results in a row without a better one that end the search; 0: never", 0, 1e6, "integer"),
