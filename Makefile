@@ -2,7 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml plugins/ncevolve/pyproject.toml
+PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.toml plugins/ncevolve/pyproject.toml \
+	plugins/hyperband/pyproject.toml plugins/optuna/pyproject.toml
 # Of Debian's package dataset-fashion-mnist.
 FASHION := /usr/share/datasets/fashion-mnist
 EXAMPLES := $(if $(shell command -v go),go-hillclimb go-evolve) $(if $(shell command -v npm),ts-random)
@@ -16,7 +17,8 @@ $(STAMP): $(PROJECTS)
 	python3 -c 'import sys; assert sys.version_info >= (3, 11), "Python 3.11 or later is needed"'
 	test -x $(BIN)/python || python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet -e plugins/sdk -e plugins/random -e plugins/ncevolve -e ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet -e plugins/sdk -e plugins/random -e plugins/ncevolve \
+		-e plugins/hyperband -e plugins/optuna -e ".[all]" --group dev
 	touch $@
 
 demo: $(STAMP)

@@ -97,11 +97,17 @@ def fixed(design: Callable[[Input, int], Graph], data: str, budget_s: float, see
     }
 
 
-def compared(data: str, budget: str, seeds: list[int], home: Path, known: list[dict[str, Any]]) -> dict[str, Any]:
-    """Of one budget: the `known` rows and those of its seeds, and whether all limits hold."""
+def compared(
+    data: str, budget: str, seeds: list[int], home: Path, known: list[dict[str, Any]], keeps: bool
+) -> dict[str, Any]:
+    """Of one budget: the `known` rows and those of its seeds, and whether all limits hold.
+
+    `keeps`: the synthesis of a known row; its fixed network is trained again.
+    """
     budget_s, rows = seconds(budget), [row for row in known if row["seed"] not in seeds]
+    kept = {row["seed"]: row["synthesis"] for row in known} if keeps else {}
     for seed in seeds:
-        found = synthesis(data, budget, seed, home)
+        found = kept.get(seed) or synthesis(data, budget, seed, home)
         rows.append({"seed": seed, "synthesis": found, "fixed": fixed(tuned, data, budget_s, seed, home)})
         print(
             f"{budget}, seed {seed}: synthesis {found['test']:.4f} in {found['wall_s']:.1f} s, "
@@ -132,12 +138,16 @@ def main() -> int:
     parser.add_argument("--budgets", nargs="+", default=["60s", "10m"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--add", action="store_true", help="to what was measured here before, of this very code")
+    parser.add_argument(
+        "--fixed", action="store_true", help="with --add: of seeds that are known the fixed network alone, anew"
+    )
     arguments = parser.parse_args()
     results = report.read(f"accuracy-{arguments.name}") if arguments.add else {}
     with tempfile.TemporaryDirectory() as scratch:
         for budget in arguments.budgets:
             known = results.get(budget, {}).get("rows", [])
-            results[budget] = compared(arguments.data, budget, arguments.seeds, Path(scratch), known)
+            keeps = arguments.add and arguments.fixed
+            results[budget] = compared(arguments.data, budget, arguments.seeds, Path(scratch), known, keeps)
             seeds = sorted({row["seed"] for result in results.values() for row in result["rows"]})
             written = report.write(f"accuracy-{arguments.name}", seeds, results)
     print(written)

@@ -1,0 +1,31 @@
+"""Asynchronous successive halving: nobody waits for the rest of a rung."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from neunets_hyperband.steps import Affords, Step
+from neunets_hyperband.trainings import Status, Training
+
+__all__ = ["next_step"]
+
+
+def next_step(
+    trainings: Sequence[Training], rungs: int, eta: int, affords: Affords, is_empty: bool = False
+) -> Step | None:
+    """From the top rung down, the best of its best floor(results / eta) that was not promoted; else a new network.
+
+    Li et al., arXiv:1810.05934; but there, whoever comes later and is better is promoted beyond that number. Here it is
+    never exceeded, so that the rungs share the time as they do in successive halving. `is_empty`: there are no new
+    networks.
+    """
+    for rung in reversed(range(rungs - 1)):
+        results = [each for each in trainings if each.rung == rung and each.status is Status.ENDED]
+        places = len(results) // eta
+        promoted = sum(each.rung == rung + 1 and each.status is not Status.VOID for each in trainings)
+        if promoted < places:
+            best = sorted(results, key=lambda each: -each.value)[:places]
+            ready = [each for each in best if each.is_ready and affords(each, rung + 1)]
+            if ready:
+                return Step(rung + 1, before=ready[0], among=len(results))
+    return None if is_empty else Step(0)

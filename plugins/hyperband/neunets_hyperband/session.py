@@ -1,0 +1,156 @@
+"""Hyperband as a synthesizer: the fold over the events, and the three operations on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neunets.cost import cost
+from neunets.draws import generator
+from neunets.errors import UnsupportedProblem
+from neunets.graph import Graph
+from neunets.spaces import SPACES, ChainSpace, Designs
+from neunets.synthesizer import (
+    Assessment,
+    Budget,
+    Candidate,
+    Description,
+    Event,
+    Exhausted,
+    Problem,
+    Proposals,
+    Proposed,
+    Verdict,
+    Wait,
+)
+from neunets_hyperband.ladder import Ladder, planned
+from neunets_hyperband.model import Guide, Results, guide_of
+from neunets_hyperband.progress import progress_of, told
+from neunets_hyperband.proposer import DRAWS, Proposer
+from neunets_hyperband.settings import SCHEMA, Modelling, Representation, Settings, settings_of
+from neunets_hyperband.stopping import hopeless
+from neunets_hyperband.trainings import Status, Trainings
+
+__all__ = ["Hyperband", "HyperbandRun"]
+
+# Operations that any run affords.
+FEWEST_FLOPS: Final = 1e5
+
+
+class Hyperband:
+    def describe(self) -> Description:
+        return Description(
+            "hyperband",
+            "0.1.0",
+            "Many networks train a little, the best train on; a model of the results draws the next ones.",
+            settings=SCHEMA,
+            hears_injected=True,
+            continues_trials=True,
+            stops_trials=True,
+            propose_p99_s=5.0,
+        )
+
+    def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> HyperbandRun:
+        return HyperbandRun(problem, settings_of(settings), seed)
+
+
+class HyperbandRun:
+    """One run. Candidate k draws from the seed and k, so that a replay restores everything.
+
+    The rungs are decided with the first candidate, and are in the labels of all; so is each configuration.
+    """
+
+    def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
+        """Raises: UnsupportedProblem, which names the smallest bounds that could be kept."""
+        self._problem, self._settings, self._seed = problem, settings, seed
+        self._trainings = Trainings(problem.metric)
+        self._places: dict[str, NDArray[np.float64]] = {}  # of configurations, by their candidates
+        self._designs = self._designs_within(problem.max_flops)
+        if problem.max_flops is not None:
+            smallest = (space.graph(space.parameters.first()) for space in self._designs.spaces.values())
+            flops = min(cost(graph).flops for graph in smallest)
+            if flops > problem.max_flops:
+                text = f"the smallest network has {flops:,} operations: raise max_flops to at least {flops:,}"
+                raise UnsupportedProblem(text)
+
+    def propose(self, want: int, budget: Budget) -> Proposals | Wait | Exhausted:
+        proposer, ahead, found = self._proposer(budget), self._trainings.copied(), list[Candidate]()
+        for number in range(want):
+            candidate = proposer.candidate(ahead)
+            if candidate is None:
+                break
+            found.append(candidate)
+            ahead.apply(Proposed(((f"ahead{number}", candidate),)))
+        if found:
+            return Proposals(tuple(found))
+        if self._trainings.is_open:
+            return Wait("a rung waits for its results, and there are no new networks")
+        return Exhausted("every network of the space was tried, and nobody can train on")
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._trainings.apply(event)
+
+    def assess(self, budget: Budget, running: Sequence[str]) -> Assessment:
+        trainings, progress = self._trainings, progress_of(self._trainings, budget)
+        if trainings.ladder is None:
+            return Assessment(progress=progress, reason="nothing was proposed yet")
+        reason = told(trainings, trainings.ladder)
+        unhurried = replace(budget, wall_s_left=None)
+        if not trainings.is_open and self._proposer(unhurried).candidate(trainings) is None:
+            return Assessment(Verdict.CONVERGED, progress, reason=f"{reason}; every network of the space was tried")
+        stop = hopeless(trainings, trainings.ladder, running, self._settings)
+        return Assessment(Verdict.CONTINUE, progress, reason=reason, stop=stop)
+
+    def _proposer(self, budget: Budget) -> Proposer:
+        most_flops = self._most_flops(budget)
+        designs = self._designs_within(most_flops)
+        ladder = self._trainings.ladder
+        standard = None if ladder is not None else self._standard(most_flops)
+        if ladder is None:
+            ladder = planned(self._settings, self._problem.train_rows, designs.typical_flops(), budget)
+        guide = self._guide(ladder)
+        return Proposer(self._problem, self._settings, self._seed, budget, designs, ladder, guide, standard)
+
+    def _designs_within(self, most_flops: int | None) -> Designs:
+        """Raises: UnsupportedProblem."""
+        space, joint = self._settings.space, self._settings.joint
+        names = tuple(SPACES) if space is Representation.ALL else (space.value,)
+        return Designs.of(self._problem, names, ("constant",) if joint else (), most_flops)
+
+    def _most_flops(self, budget: Budget) -> int | None:
+        """Of one example, forward, by the user's bound and by what the budget affords."""
+        flops = budget.affordable_flops(self._settings.passes, self._problem.train_rows)
+        affordable = None if flops is None else int(max(flops, FEWEST_FLOPS))
+        return min((bound for bound in (affordable, self._problem.max_flops) if bound is not None), default=None)
+
+    def _standard(self, most_flops: int | None) -> Graph | None:
+        """None: it does not keep the user's bound."""
+        problem = self._problem
+        try:
+            return ChainSpace(problem.input, problem.classes, problem.max_params, most_flops).standard()
+        except UnsupportedProblem:
+            return None
+
+    def _guide(self, ladder: Ladder) -> Guide | None:
+        """None: without rungs, or where chance alone decides."""
+        if not ladder.epochs or self._settings.model is Modelling.NONE:
+            return None
+        rungs = [self._results(rung) for rung in range(len(ladder.epochs))]
+        rng = generator(self._seed, self._trainings.proposed, DRAWS)
+        return guide_of(self._settings.model, self._designs.parameters, rungs, rng)
+
+    def _results(self, rung: int) -> Results:
+        """Of the networks that have a configuration: the standard one and the user's have none."""
+        there = (each for each in self._trainings.all if each.rung == rung and each.status is Status.ENDED)
+        ended = [each for each in there if each.design]
+        for each in ended:
+            if each.candidate not in self._places:
+                self._places[each.candidate] = self._designs.parameters.encode(self._designs.read(each.design))
+        places = np.array([self._places[each.candidate] for each in ended])
+        size = (len(ended), len(self._designs.parameters))
+        return Results(places.reshape(size), np.array([each.value for each in ended], np.float64))

@@ -1,0 +1,55 @@
+"""Which running trials are not worth their end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from neunets.synthesizer import StopTrial
+from neunets_hyperband.curves import forecast, miss, widened
+from neunets_hyperband.ladder import Ladder
+from neunets_hyperband.settings import Settings
+from neunets_hyperband.trainings import Status, Training, Trainings
+
+__all__ = ["hopeless"]
+
+# Of finished curves, the last ones, from which it is learned how far forecasts miss.
+REMEMBERED: Final = 32
+
+
+def hopeless(trainings: Trainings, ladder: Ladder, running: Sequence[str], settings: Settings) -> tuple[StopTrial, ...]:
+    """Of the `running` trials those that will hardly be among the best of their rung, of which one in `eta` trains on.
+
+    On the highest rung, those that will hardly be its best.
+    """
+    known = (each for trial in running if (each := trainings.of_trial(trial)) is not None)
+    open_ones = [each for each in known if each.status is Status.OPEN]
+    if not open_ones or not ladder.epochs or not settings.stop_below:
+        return ()
+    misses, stopped = _misses(trainings), list[StopTrial]()
+    for training in open_ones:
+        wanted = _wanted(trainings.all, training.rung, settings.eta, is_highest=training.rung == len(ladder.epochs) - 1)
+        found = forecast(trainings.curves.get(training.network, {}), ladder.epochs[training.rung])
+        if wanted is None or found is None:
+            continue
+        chance = widened(found, misses).chance_above(wanted)
+        if chance < settings.stop_below:
+            reason = f"a chance of {chance:.1%} to come to {wanted:.3f} within {ladder.told(training.rung)}"
+            stopped.append(StopTrial(training.trial, reason, found.mean))
+    return tuple(stopped)
+
+
+def _wanted(trainings: Sequence[Training], rung: int, eta: int, is_highest: bool) -> float | None:
+    """What a network needs on its rung. None: there are too few results to say."""
+    values = sorted(
+        (each.value for each in trainings if each.rung == rung and each.status is Status.ENDED), reverse=True
+    )
+    places = 1 if is_highest else len(values) // eta
+    return values[places - 1] if 1 <= places <= len(values) else None
+
+
+def _misses(trainings: Trainings) -> list[float]:
+    """Of forecasts that could have been made of trainings that have come to their ends."""
+    finished = [each for each in trainings.all if each.status is Status.ENDED and each.epochs > 0.0]
+    found = (miss(trainings.curves.get(each.network, {}), each.epochs) for each in finished[-REMEMBERED:])
+    return [each for each in found if each is not None]

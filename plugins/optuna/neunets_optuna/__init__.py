@@ -1,0 +1,1 @@
+"""Optuna's samplers over the spaces of the SDK."""
