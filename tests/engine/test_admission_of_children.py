@@ -91,6 +91,13 @@ def test_what_is_admitted_is_spelled_by_the_engine() -> None:
     assert answer.graph == CHILD
 
 
+def test_a_malformed_graph_beside_a_lineage_is_told() -> None:
+    astray = [replace(node, inputs=("nowhere",)) for node in CHILD.nodes]
+    answer = admit(candidate(*LINEAGE, graph=Graph(IMAGE, tuple(astray), CHILD.output)), RULES, {}, FAMILY.get)
+    assert not isinstance(answer, Admitted)
+    assert answer[0].code == "BAD_GRAPH"
+
+
 def _renamed(name: str) -> str:
     return name if name == "image" else f"x{name}"
 

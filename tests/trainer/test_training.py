@@ -17,7 +17,7 @@ from neunets.reference import initialise
 from neunets_trainer.checkpoint import decode_checkpoint, encode_checkpoint
 from neunets_trainer.data import Data, load_data
 from neunets_trainer.recipe import Recipe
-from neunets_trainer.schedule import Schedule, cosine_restarts, one_cycle
+from neunets_trainer.schedule import Schedule, constant, cosine_restarts, one_cycle
 from neunets_trainer.task import Ended, Outcome, Progress, Task
 from neunets_trainer.training import run
 from trainer.problems import Clock, assert_same_weights, network, plain_network, train, write_sequences
@@ -127,9 +127,13 @@ def test_the_rate_follows_the_schedule_of_the_recipe(data: Data, schedule: Sched
     recipe = replace(RECIPE, epochs=None, steps=14, cycles=3, schedule=schedule)
     progress, _ = train(Task(plain_network(), recipe, 0, data), Clock(EVENT_S))
     places = [(step + 0.5) / 14 for step in range(14)]
+    steps_an_epoch = len(data.train) // recipe.batch_size
     expected = {
         Schedule.ONE_CYCLE: [one_cycle(place, recipe.learning_rate, recipe.warmup) for place in places],
         Schedule.COSINE_RESTARTS: [cosine_restarts(place, recipe.learning_rate, 3) for place in places],
+        Schedule.CONSTANT: [
+            constant(14 * place / steps_an_epoch, recipe.learning_rate, recipe.warmup) for place in places
+        ],
     }
     assert [event.metrics["learning_rate"] for event in progress] == expected[schedule]
 

@@ -11,6 +11,7 @@ from neunets.graph import Graph
 from neunets.graph.v1 import graph_pb2
 from neunets.morphisms import Morphism, arguments_of, morphism
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets.validate import validate
 from neunets.wire import attribute_from_proto, attribute_to_proto, graph_from_proto
 
 __all__ = ["Parent", "derived", "lineage_from_proto", "lineage_to_proto", "network_of"]
@@ -53,7 +54,7 @@ def network_of(
 
     It has a graph of its own, or a lineage, or both. `parents`: by id, those that the run has admitted.
 
-    Raises: InvalidGraph for a graph that cannot be read.
+    Raises: InvalidGraph for a graph that cannot be read, or is not valid.
     """
     for number, name in enumerate(candidate.parents):
         if name not in parents:
@@ -70,6 +71,8 @@ def network_of(
     child = derived(graph_from_proto(parent.graph), candidate.lineage)
     if isinstance(child, synthesizer_pb2.Diagnostic):
         return child
+    if given is not None:
+        validate(given)  # the hash is for valid graphs
     if given is not None and canonical_hash(given) != canonical_hash(child):
         text = f"it is not the network that the lineage makes of {parent.id}: leave one of both out"
         return _refusal("LINEAGE_DIFFERS", "graph", text)
