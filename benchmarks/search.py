@@ -117,8 +117,8 @@ def main() -> int:
                 for contestant in CONTESTANTS:
                     if contestant in arguments.contestants and contestant not in row:
                         contest(contestant, data, arguments.budget, seed, row, Path(scratch))
-                        result[name], _ = summary(name, rows)
-                        written = report.write(file, sorted(seeds | set(rows)), result)
+                        result[name] = {"rows": rows}
+                        report.write(file, sorted(seeds | set(rows)), result)
             result[name], is_ahead = summary(name, rows)
             ahead, seeds = ahead and is_ahead, seeds | set(rows)
         written = report.write(file, sorted(seeds), result)

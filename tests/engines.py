@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import grpc
+import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.service.v1 import service_pb2
@@ -19,7 +20,7 @@ from synthesizers import BEHAVIOURS
 
 # On a machine that does much else.
 START_DEADLINE_S = 60.0
-__all__ = ["History", "engine", "follow"]
+__all__ = ["History", "children", "engine", "follow", "processes"]
 
 
 @contextmanager
@@ -42,6 +43,17 @@ def engine(home: Path, *options: str) -> Iterator[Connection]:
         finally:
             process.terminate()
             process.wait(30)
+
+
+def processes(home: Path) -> list[psutil.Process]:
+    """The engines of a home."""
+    return [each for each in psutil.process_iter(["cmdline"]) if str(home) in (each.info["cmdline"] or ())]
+
+
+def children(home: Path, module: str) -> list[psutil.Process]:
+    """Those of the engine whose command names `module`."""
+    found = [process for parent in processes(home) for process in parent.children()]
+    return [process for process in found if module in " ".join(process.cmdline())]
 
 
 class History:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from neunets.canonical import canonical_hash
-from neunets.continuation import Past, continued
+from neunets.continuation import Pasts, continued
 from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
@@ -66,7 +66,7 @@ def admit(
     rules: Rules,
     known: Mapping[str, str],
     family: Family = lambda candidate: None,
-    past: Callable[[str], Past | None] = lambda trial: None,
+    past: Pasts = lambda trial: None,
 ) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
     """Check a candidate. `known`: canonical hash → id of the candidates before it; `past`: trials to continue, by name.
 
@@ -102,9 +102,7 @@ def admit(
     return Admitted(graph, price, digest, trials[candidate.parents[0]].trial if trials else "")
 
 
-def _continuation(
-    candidate: synthesizer_pb2.Candidate, past: Callable[[str], Past | None]
-) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
+def _continuation(candidate: synthesizer_pb2.Candidate, past: Pasts) -> Admitted | Sequence[synthesizer_pb2.Diagnostic]:
     """Its network was admitted once, and keeps what it had to keep."""
     found = continued(candidate, past)
     if isinstance(found, synthesizer_pb2.Diagnostic):

@@ -105,9 +105,9 @@ class BudgetPlan:
         epoch_s = STEP_COST * flops * self.train_rows / slot_flops
         epochs = epochs or max(1.0, total.device_s / epoch_s)
         left = self.search_end_s() - used_s
-        return (
-            synthesizer_pb2.Recipe(epochs=epochs) if epochs * epoch_s <= left else synthesizer_pb2.Recipe(device_s=left)
-        )
+        if epochs * epoch_s > left:
+            return synthesizer_pb2.Recipe(device_s=left)
+        return synthesizer_pb2.Recipe(epochs=epochs)
 
     def final_total(self, used_s: float, reserve_s: float = 0.0) -> synthesizer_pb2.Recipe:
         """Of a final training, were it to start now; it leaves `reserve_s` over. Zero epochs: only evaluate."""

@@ -48,13 +48,12 @@ class FinalPlan:
         trial.continues, trial.closes, trial.threads = continues, closes, threads
         trial.recipe.CopyFrom(self.best.asked)
         trial.recipe.ClearField("total")
-        is_endless = trial.recipe.schedule == synthesizer_pb2.SCHEDULE_CONSTANT
-        if (
-            self.best.lineage or is_endless
-        ):  # asked for a short training of weights that were good already, or for a part
+        # Asked for one rung of a training, or for a short one of weights that were good already.
+        is_rung = trial.recipe.schedule == synthesizer_pb2.SCHEDULE_CONSTANT
+        if is_rung or self.best.lineage:
             for field in RESTART:
                 trial.recipe.ClearField(field)
-        if is_endless:  # in place of a rate that falls
+        if is_rung:  # in place of a rate that falls
             trial.recipe.ClearField("averaging")
         return trial
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import ChainMap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 
-from neunets.continuation import CHECKPOINT, Past
+from neunets.continuation import CHECKPOINT, Past, among
 from neunets.errors import IllegalTransition, InvalidRequest, NotFound
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -45,16 +44,23 @@ class Kin:
 
     def past(self, trial: str) -> Past | None:
         """A trial of the search, as who continues it sees it; None: there is none."""
+        self._read()
         try:
             found = self._store.trial(self._id, trial)
         except NotFound:
             return None
-        self._read()
-        artifacts, is_over = found.result.artifacts, found.state == service_pb2.TRIAL_STATE_ENDED
-        seen, spent_s = found.result.metrics.get("epochs", 0.0), found.result.device_s
-        heir = self._heirs.get(trial, "")
-        past = Past(trial, found.graph, found.recipe, is_over, CHECKPOINT in artifacts, seen, spent_s, heir)
-        return past if not found.final_of else None
+        if found.final_of:
+            return None
+        return Past(
+            trial,
+            found.graph,
+            found.recipe,
+            has_ended=found.state == service_pb2.TRIAL_STATE_ENDED,
+            has_checkpoint=CHECKPOINT in found.result.artifacts,
+            epochs=found.result.metrics.get("epochs", 0.0),
+            device_s=found.result.device_s,
+            heir=self._heirs.get(trial, ""),
+        )
 
     def note(self, *trials: store_pb2.TrialRecord) -> None:
         """They are the run's from now on."""
@@ -85,16 +91,18 @@ class Intake:
             proposed = synthesizer_pb2.Proposed(request_id=request_id)
             admitted: list[tuple[store_pb2.TrialRecord, str]] = []
             rejected: list[synthesizer_pb2.Rejected] = []
+            heirs = dict[str, str]()
             for number, candidate in enumerate(candidates, record.proposed + 1):
                 name = f"c{number:06d}"
                 echo = proposed.candidates.add(id=name, candidate=candidate).candidate
-                answer = admit(candidate, rules, known, self.kin.of, partial(self._past, admitted))
+                answer = admit(candidate, rules, known, self.kin.of, among(self.kin.past, heirs))
                 if isinstance(answer, Admitted):
                     known.setdefault(answer.digest, name)
                     if candidate.lineage or answer.continued:
                         echo.graph.CopyFrom(graph_to_proto(answer.graph))
                     trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, echo, answer)
                     admitted.append((trial, answer.digest))
+                    heirs[answer.continued] = trial.trial  # no trial is called ""
                 else:
                     rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
             await self._store.record_proposals(self._id, proposed, admitted, rejected)
@@ -127,12 +135,6 @@ class Intake:
             self.kin.note(trial)
         await self._scheduler.add(self._id, trial.trial)
         return trial.trial
-
-    def _past(self, admitted: Sequence[tuple[store_pb2.TrialRecord, str]], trial: str) -> Past | None:
-        """As `Kin.past`; `admitted`: the candidates before it of the same answer."""
-        found = self.kin.past(trial)
-        heir = next((record.trial for record, _ in admitted if record.continued == trial), "")
-        return replace(found, heir=heir) if found is not None and heir else found
 
     def _known(self) -> dict[str, str]:
         """Canonical hash → candidate of all networks that the run admitted."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
-from engines import History, engine, follow
+from engines import History, children, engine, follow
 from fakes import small_images
 from neunets.wire import graph_from_proto
 from neunets_client.client import Client
@@ -90,15 +89,8 @@ def test_a_killed_plugin_or_worker_changes_nothing_that_is_found(
             seen += response.event.search.WhichOneof("event") == kind
             if seen == count:
                 break
-        _child(tmp_path, module).kill()
+        children(tmp_path, module)[0].kill()
         history = follow(client, name)
     assert history.state == "COMPLETED"
     assert history.candidates() == expected.candidates()
     assert results(history) == results(expected)
-
-
-def _child(home: Path, module: str) -> psutil.Process:
-    """A child of the engine whose command names `module`."""
-    engines = [each for each in psutil.process_iter(["cmdline"]) if str(home) in (each.info["cmdline"] or ())]
-    children = [process for parent in engines for process in parent.children()]
-    return next(process for process in children if module in " ".join(process.cmdline()))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import psutil
 import pytest
 
-from engines import History, engine, follow
+from engines import History, children, engine, follow, processes
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.client import Client
@@ -69,7 +68,7 @@ def test_a_kill_changes_nothing(tmp_path: Path, images: Path, ladder: History, m
         for response in client.watch(name):
             if response.event.search.ended.metrics.get("epochs") == RUNGS[3]:
                 break
-        for process in _processes(tmp_path, module):
+        for process in processes(tmp_path) if module == "neunets_engine" else children(tmp_path, module):
             process.kill()
             process.wait(30)
         if module != "neunets_engine":
@@ -94,12 +93,3 @@ def test_a_trial_that_is_not_wanted_any_more_ends_early(
     assert all("valid_accuracy" in end.metrics for end in ends)
     logs = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
     assert sorted(text.partition(":")[0] for text in logs if why in text) == [f"{end.trial} ends early" for end in ends]
-
-
-def _processes(home: Path, module: str) -> list[psutil.Process]:
-    """The engine, or those of its children whose command names `module`."""
-    engines = [each for each in psutil.process_iter(["cmdline"]) if str(home) in (each.info["cmdline"] or ())]
-    if module == "neunets_engine":
-        return engines
-    children = [process for parent in engines for process in parent.children()]
-    return [process for process in children if module in " ".join(process.cmdline())]

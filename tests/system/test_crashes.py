@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines import History, engine, follow
+from engines import History, children, engine, follow, processes
 from fakes import small_images
 from neunets.errors import NotFound
 from neunets.service.v1 import service_pb2
@@ -43,12 +43,7 @@ def until(client: Client, name: str, kind: str, count: int) -> service_pb2.Run:
 
 
 def child(home: Path, module: str) -> psutil.Process:
-    """A child of the engine whose command names `module`."""
-    processes = [
-        process for process in psutil.process_iter(["cmdline"]) if str(home) in (process.info["cmdline"] or ())
-    ]
-    children = [process for parent in processes for process in parent.children()]
-    return next(process for process in children if module in " ".join(process.cmdline()))
+    return children(home, module)[0]
 
 
 def check(history: History, expected: History) -> None:
@@ -86,10 +81,9 @@ def test_a_killed_engine_is_followed_by_one_that_goes_on(
     with engine(tmp_path) as connection:
         client, name = begin(connection, images)
         used_s = until(client, name, kind, count).wall_s
-        for process in psutil.process_iter(["cmdline"]):
-            if process.info["cmdline"] and str(tmp_path) in process.info["cmdline"]:
-                process.send_signal(signal.SIGKILL)
-                process.wait(30)
+        for process in processes(tmp_path):
+            process.send_signal(signal.SIGKILL)
+            process.wait(30)
     with engine(tmp_path) as connection:
         history = follow(Client(connection), name)
     check(history, expected)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from engines import History, follow
+from engines import History, children, follow
 from fakes import small_images
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -53,10 +53,7 @@ def until(client: Client, name: str, kind: str, count: int) -> None:
 
 
 def worker_of(home: Path) -> psutil.Process:
-    engine = next(
-        process for process in psutil.process_iter(["cmdline"]) if str(home) in (process.info["cmdline"] or ())
-    )
-    return next(process for process in engine.children() if "neunets_trainer" in process.cmdline())
+    return children(home, "neunets_trainer")[0]
 
 
 def outcomes(history: History) -> dict[str, tuple[ENDED.State.ValueType, str]]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from cryptography import x509
 
-from engines import engine, follow
+from engines import engine, follow, processes
 from neunets.errors import IllegalTransition, InvalidRequest, PermissionDenied, PluginUnavailable, Unauthenticated
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.status import rpc_error
@@ -80,7 +80,7 @@ def ended(client: Client, run: str, count: int) -> None:
 
 def killed(home: Path) -> None:
     """The engine that works on `home` is gone without a word."""
-    engines = [process for process in psutil.process_iter(["cmdline"]) if str(home) in (process.info["cmdline"] or ())]
+    engines = processes(home)
     for process in engines:
         process.kill()
     psutil.wait_procs(engines)

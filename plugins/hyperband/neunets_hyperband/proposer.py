@@ -10,6 +10,7 @@ from neunets.canonical import canonical_hash
 from neunets.cost import cost
 from neunets.draws import generator
 from neunets.graph import Graph
+from neunets.sentences import sentence
 from neunets.spaces import Designs
 from neunets.synthesizer import Budget, Candidate, Problem, Recipe
 from neunets_hyperband import asha, halving
@@ -28,7 +29,6 @@ DRAWS: Final = 100
 LEAST_AVERAGING: Final = 0.1
 # The first rise of the rate, in epochs, and as a part of the lowest rung where that is short.
 WARMUP, WARMUP_PART = 0.2, 0.2
-LONGEST_TEXT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Proposer:
                 text = f"{self._place(step)}drawn {self._source(guide)}: {self.designs.told(chosen)}"
                 recipe = self._recipe(self.designs.recipe(chosen), step)
                 labels = self._labels(step, self.designs.labels(chosen))
-                return Candidate(graph, recipe, _within(text), labels=labels)
+                return Candidate(graph, recipe, sentence(text), labels=labels)
         return None
 
     def _continued(self, step: Step, before: Training) -> Candidate:
@@ -124,8 +124,3 @@ class Proposer:
             return "at random"
         results = f"by the model of {guide.results} results"
         return f"{results} at {self.ladder.told(guide.rung)}" if self.ladder.epochs else results
-
-
-def _within(text: str) -> str:
-    """What a message takes of a sentence."""
-    return text.encode()[:LONGEST_TEXT].decode(errors="ignore")

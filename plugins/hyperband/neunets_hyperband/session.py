@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +35,6 @@ from neunets_hyperband.stopping import hopeless
 from neunets_hyperband.trainings import Status, Trainings
 
 __all__ = ["Hyperband", "HyperbandRun"]
-
-# Operations that any run affords.
-FEWEST_FLOPS: Final = 1e5
 
 
 class Hyperband:
@@ -107,7 +103,7 @@ class HyperbandRun:
         return Assessment(Verdict.CONTINUE, progress, reason=reason, stop=stop)
 
     def _proposer(self, budget: Budget) -> Proposer:
-        most_flops = self._most_flops(budget)
+        most_flops = budget.most_flops(self._settings.passes, self._problem)
         designs = self._designs_within(most_flops)
         ladder = self._trainings.ladder
         standard = None if ladder is not None else self._standard(most_flops)
@@ -121,12 +117,6 @@ class HyperbandRun:
         space, joint = self._settings.space, self._settings.joint
         names = tuple(SPACES) if space is Representation.ALL else (space.value,)
         return Designs.of(self._problem, names, ("constant",) if joint else (), most_flops)
-
-    def _most_flops(self, budget: Budget) -> int | None:
-        """Of one example, forward, by the user's bound and by what the budget affords."""
-        flops = budget.affordable_flops(self._settings.passes, self._problem.train_rows)
-        affordable = None if flops is None else int(max(flops, FEWEST_FLOPS))
-        return min((bound for bound in (affordable, self._problem.max_flops) if bound is not None), default=None)
 
     def _standard(self, most_flops: int | None) -> Graph | None:
         """None: it does not keep the user's bound."""

@@ -13,6 +13,7 @@ from optuna.trial import Trial, TrialState
 
 from neunets.canonical import canonical_hash
 from neunets.errors import UnsupportedProblem
+from neunets.sentences import sentence
 from neunets.spaces import Configuration, Designs, Parameters, Value
 from neunets.synthesizer import (
     Assessment,
@@ -35,8 +36,6 @@ __all__ = ["OptunaSearch", "Run"]
 # Asked for one candidate, before nothing counts as new.
 ASKS: Final = 20
 SEEDS: Final = 1 << 32
-FEWEST_FLOPS: Final = 1e5
-LONGEST_TEXT: Final = 256
 # The label of a candidate that says after how many events, and by how many asks, it was found.
 PLACE: Final = "asked"
 
@@ -79,7 +78,8 @@ class Run:
     def propose(self, want: int, budget: Budget) -> Proposals | Exhausted:
         if self._is_behind or self._pending:
             self._replay()
-        designs, known, found = self._within(self._affordable(budget)), set(self._known), list[Candidate]()
+        designs = self._within(budget.most_flops(self._settings.passes, self._problem))
+        known, found = set(self._known), list[Candidate]()
         for _ in range(want):
             candidate = self._asked(designs, known)
             if candidate is None:
@@ -119,7 +119,7 @@ class Run:
                 place = f"{len(self._events)} {asks}"
                 self._pending.append((place, trial.number))
                 told = f"{self._settings.sampler}, after {len(self._values)} results: {designs.told(chosen)}"
-                rationale = told.encode()[:LONGEST_TEXT].decode(errors="ignore")
+                rationale = sentence(told)
                 labels = {**designs.labels(chosen), PLACE: place}
                 return Candidate(graph, designs.recipe(chosen), rationale, labels=labels)
             self._study.tell(trial, state=TrialState.FAIL)
@@ -175,12 +175,6 @@ class Run:
     def _within(self, max_flops: int | None) -> Designs:
         schedules = ("one_cycle",) if self._settings.joint else ()
         return Designs.of(self._problem, self._settings.spaces, schedules, max_flops)
-
-    def _affordable(self, budget: Budget) -> int | None:
-        """Of the user's bound, and of what the wall budget affords."""
-        flops = budget.affordable_flops(self._settings.passes, self._problem.train_rows)
-        bounds = [None if flops is None else int(max(flops, FEWEST_FLOPS)), self._problem.max_flops]
-        return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def suggested(trial: Trial, parameters: Parameters) -> Configuration:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
 
 from neunets.canonical import canonical_hash
 from neunets.graph.v1 import graph_pb2
+from neunets.hyperparameters import TOTALS
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
 from neunets.wire import graph_from_proto
 
-__all__ = ["CHECKPOINT", "Past", "continued"]
+__all__ = ["CHECKPOINT", "Past", "Pasts", "among", "continued"]
 
 # The artifact of a trial that is continued.
 CHECKPOINT: Final = "checkpoint"
-TOTALS: Final = frozenset({"epochs", "device_s", "steps"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,24 @@ class Past:
     heir: str = ""
 
 
+# A trial of a run, by its name; None: the run has none of that name.
+Pasts: TypeAlias = Callable[[str], Past | None]
+
+
+def among(past: Pasts, heirs: Mapping[str, str]) -> Pasts:
+    """As `past`, with the `heirs` that other candidates of the same answer give to trials."""
+
+    def found(trial: str) -> Past | None:
+        known = past(trial)
+        return replace(known, heir=heirs[trial]) if known is not None and trial in heirs else known
+
+    return found
+
+
 def continued(
-    candidate: synthesizer_pb2.Candidate, past: Callable[[str], Past | None]
+    candidate: synthesizer_pb2.Candidate, past: Pasts
 ) -> tuple[Past, synthesizer_pb2.Recipe] | synthesizer_pb2.Diagnostic:
     """The trial that a candidate continues, with the recipe by which it goes on, or why it cannot: BAD_CONTINUATION.
-
-    `past(trial)`: None where the run has no such trial.
 
     Raises: InvalidGraph for a graph that is none.
     """
@@ -71,13 +83,11 @@ def _recipe(
     used = {"epochs": past.epochs, "device_s": past.device_s, "steps": past.recipe.steps}[total]
     if not getattr(asked, total) > used:
         return _refusal(f"recipe.{total}", f"{past.trial} has {used:g} already: the total counts from its first step")
-    for field, value in asked.ListFields():
-        is_fixed = field.name not in {*TOTALS, "resume_trial"}
-        if is_fixed and value != getattr(past.recipe, field.name) and _has(past.recipe, field.name):
-            text = (
-                f"{value} is not what {past.trial} was trained with, {getattr(past.recipe, field.name)}: leave it out"
-            )
-            return _refusal(f"recipe.{field.name}", text)
+    given, before = _values(asked), _values(past.recipe)
+    for name, value in given.items():
+        if value != before.get(name, value):
+            text = f"{value} is not what {past.trial} was trained with, {before[name]}: leave it out"
+            return _refusal(f"recipe.{name}", text)
     recipe = synthesizer_pb2.Recipe()
     recipe.CopyFrom(past.recipe)
     recipe.ClearField("total")
@@ -86,8 +96,10 @@ def _recipe(
     return past, recipe
 
 
-def _has(recipe: synthesizer_pb2.Recipe, name: str) -> bool:
-    return any(field.name == name for field, _ in recipe.ListFields())
+def _values(recipe: synthesizer_pb2.Recipe) -> dict[str, object]:
+    """What is set of what a continuation cannot change."""
+    free = {*TOTALS, "resume_trial"}
+    return {field.name: value for field, value in recipe.ListFields() if field.name not in free}
 
 
 def _digest(message: graph_pb2.Graph) -> str:

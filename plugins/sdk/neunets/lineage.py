@@ -73,9 +73,9 @@ def network_of(
         return child
     if given is not None:
         validate(given)  # the hash is for valid graphs
-    if given is not None and canonical_hash(given) != canonical_hash(child):
-        text = f"it is not the network that the lineage makes of {parent.id}: leave one of both out"
-        return _refusal("LINEAGE_DIFFERS", "graph", text)
+        if canonical_hash(given) != canonical_hash(child):
+            text = f"it is not the network that the lineage makes of {parent.id}: leave one of both out"
+            return _refusal("LINEAGE_DIFFERS", "graph", text)
     return child
 
 

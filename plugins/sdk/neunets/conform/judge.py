@@ -5,31 +5,28 @@ from __future__ import annotations
 import json
 import math
 from collections import ChainMap
-from collections.abc import Callable, Mapping, MutableMapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final
 
 from jsonschema import Draft202012Validator
 
 from neunets.canonical import canonical_hash
-from neunets.continuation import Past, continued
+from neunets.continuation import Pasts, among, continued
 from neunets.cost import Cost, cost
 from neunets.errors import InvalidGraph
 from neunets.graph.v1 import graph_pb2
 from neunets.lineage import Parent, network_of
+from neunets.sentences import LONGEST, sentence
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.validate import validate
 from neunets.wire import graph_from_proto, graph_to_proto, input_from_proto
 
 __all__ = ["Judge", "Judgement"]
 
-# A trial of the run that may be continued; None: there is none of that name.
-Pasts: TypeAlias = Callable[[str], Past | None]
-
 # Of a recipe, what its schema says nothing about.
 UNSCHEMED: Final = ("schedule", "resume_trial")
-LONGEST_STRING: Final = 256
 NOBODY: Final[Mapping[str, Parent]] = MappingProxyType({})
 
 
@@ -48,7 +45,7 @@ class Judgement:
 
     def diagnostic(self) -> pb.Diagnostic:
         severity = pb.Diagnostic.SEVERITY_ERROR
-        summary = self.summary.encode()[: LONGEST_STRING - 1].decode(errors="ignore")
+        summary = sentence(self.summary, LONGEST - 1)
         return pb.Diagnostic(severity=severity, code=self.refusal, path=self.path[:64], summary=summary)
 
 
@@ -71,12 +68,8 @@ class Judge:
         """Those of one answer, by their names: each counts for the ones after it. Otherwise as `judge`."""
         found, networks, heirs = dict[str, Judgement](), ChainMap({}, known), dict[str, str]()
 
-        def past_of(trial: str) -> Past | None:
-            before = past(trial)
-            return replace(before, heir=heirs[trial]) if before is not None and trial in heirs else before
-
         for name, candidate in candidates.items():
-            found[name] = self.judge(candidate, networks, parents, past_of)
+            found[name] = self.judge(candidate, networks, parents, among(past, heirs))
             if not found[name].refusal:
                 networks.setdefault(found[name].digest, name)
                 heirs[candidate.recipe.resume_trial] = name  # no trial is called ""

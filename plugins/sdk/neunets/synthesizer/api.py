@@ -43,6 +43,8 @@ _NO_SCHEMA: Final[Mapping[str, object]] = MappingProxyType({"type": "object", "a
 _NO_FIGURES: Final[Mapping[str, float]] = MappingProxyType({})
 # FLOPs a second of a slot that nothing was measured on.
 SLOT_FLOPS: Final = 5e10
+# Of one example, that any run affords.
+FEWEST_FLOPS: Final = 1e5
 _NO_LABELS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
@@ -129,6 +131,12 @@ class Budget:
         if self.wall_s is None:
             return None
         return self.wall_s * (self.slots * self.slot_speed() / STEP_COST) / (passes * train_rows)
+
+    def most_flops(self, passes: float, problem: Problem) -> int | None:
+        """As `affordable_flops`, but no less than any run affords, within the user's bound; None: there is no bound."""
+        flops = self.affordable_flops(passes, problem.train_rows)
+        affordable = None if flops is None else int(max(flops, FEWEST_FLOPS))
+        return min((bound for bound in (affordable, problem.max_flops) if bound is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
