@@ -16,11 +16,12 @@ __all__ = ["complete", "keeps_class", "schema_json", "usual_values"]
 Value = float | int | bool
 # Peaks of the learning rate. Without batch norm a high one diverges.
 NORM_RATE, PLAIN_RATE = 0.3, 0.05
-# A shift by more than this part of an image loses what it shows; below the smallest extent one pixel is much already.
+# A shift by more than this part of an image loses what it shows, and by more than half of that where the training is
+# not long; below the smallest extent one pixel is much already.
 SHIFT_PART: Final = 14
 SMALLEST_SHIFTED: Final = 8
 # In fewer epochs a network does not learn by heart: there the changes of images only cost accuracy.
-SHORT_EPOCHS, SHORTEST_EPOCHS = 12.0, 5.0
+LONG_EPOCHS, SHORT_EPOCHS, SHORTEST_EPOCHS = 50.0, 12.0, 5.0
 MIRRORS: Final = {service_pb2.RunSpec.MIRROR_YES: True, service_pb2.RunSpec.MIRROR_NO: False}
 
 
@@ -43,7 +44,8 @@ def usual_values(
     shape = dataset.input.shape
     if len(shape) == 3:
         extent = min(shape[:2])
-        most = max(1, extent // SHIFT_PART) if extent >= SMALLEST_SHIFTED else 0
+        part = SHIFT_PART if epochs >= LONG_EPOCHS else 2 * SHIFT_PART
+        most = max(1, extent // part) if extent >= SMALLEST_SHIFTED else 0
         values["shift"] = 0 if epochs < SHORTEST_EPOCHS else min(1, most) if epochs < SHORT_EPOCHS else most
         values["mirror"] = epochs >= SHORT_EPOCHS and keeps_class(spec, dataset) is True
     return values

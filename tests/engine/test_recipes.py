@@ -98,6 +98,11 @@ def test_to_complete_changes_nothing_that_was_given(
     assert total == Recipe(epochs=2.0)
 
 
+MIDDLING = [(20.0, extent, shift) for extent, shift in ((7, 0), (8, 1), (28, 1), (32, 1), (224, 8))]
+LONG = [(50.0, extent, shift) for extent, shift in ((7, 0), (8, 1), (28, 2), (32, 2), (224, 16))]
+EXTENTS = MIDDLING + LONG
+
+
 @given(epochs=st.floats(0.0, 100.0), extent=st.integers(1, 256))
 def test_images_are_changed_only_in_long_trainings(epochs: float, extent: int) -> None:
     values = usual(epochs, shape=(extent, extent, 3), keeps_class=True)
@@ -106,10 +111,10 @@ def test_images_are_changed_only_in_long_trainings(epochs: float, extent: int) -
     assert values["mirror"] == (epochs >= SHORT_EPOCHS)
 
 
-@pytest.mark.parametrize(("extent", "shift"), [(7, 0), (8, 1), (28, 2), (32, 2), (224, 16)])
-def test_the_largest_shift_grows_with_the_smaller_extent(extent: int, shift: int) -> None:
-    assert usual(shape=(extent, 300, 3))["shift"] == shift
-    assert usual(shape=(300, extent, 3))["shift"] == shift
+@pytest.mark.parametrize(("epochs", "extent", "shift"), EXTENTS)
+def test_the_largest_shift_grows_with_the_smaller_extent(epochs: float, extent: int, shift: int) -> None:
+    assert usual(epochs, shape=(extent, 300, 3))["shift"] == shift
+    assert usual(epochs, shape=(300, extent, 3))["shift"] == shift
 
 
 @pytest.mark.parametrize(("keeps", "mirrors"), [(None, False), (False, False), (True, True)])

@@ -25,6 +25,8 @@ from neunets.synthesizer import (
 )
 from neunets.validate import validate
 from neunets_ncevolve.evolution import NCEvolve
+from neunets_ncevolve.settings import PRESETS
+from neunets_ncevolve.template import NARROWEST, template_of
 
 TIMED = Budget(slots=2, wall_s=100.0, wall_s_left=25.0, slot_flops=1e11)
 # Of the widest template there are about 110 passes over 50,000 rows, or 5.
@@ -182,6 +184,20 @@ def test_without_time_for_a_search_the_template_is_trained_alone() -> None:
     found = drive.run.assess(SHORT, [])
     assert found.verdict is Verdict.CONVERGED
     assert "too short for a search" in found.reason
+
+
+def test_cells_that_nobody_deepens_have_two_layers_where_the_bounds_allow_it() -> None:
+    def convolutions(**bounds: int) -> int:
+        drive = Drive(opened(problem_of(rows=50_000, **bounds)))
+        return sum(node.op == "conv" for node in drive.graphs[drive.propose(1, SHORT)[0]].nodes)
+
+    searched = Drive(opened(problem_of(rows=50_000)))
+    (template, _) = searched.propose(2, LONG)
+    cells = sum(node.op == "conv" for node in searched.graphs[template].nodes) - 2  # stem and head have one each
+    assert convolutions() == 2 * cells + 2
+    template_alone = template_of(problem_of().input, problem_of().classes, PRESETS["fast"])
+    narrowest = cost(template_alone.graph(NARROWEST)).params
+    assert convolutions(max_params=narrowest) == cells + 2
 
 
 def test_a_template_alone_that_cannot_be_trained_is_followed_by_a_narrower_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from neunets.canonical import canonical_hash
@@ -35,8 +36,8 @@ __all__ = ["Evolution", "NCEvolve"]
 DRAWS: Final = 100
 # Of the user's bounds, what the first template may take: the rest is for what grows from it.
 ROOT_SHARE: Final = 0.25
-# Passes over the data that a template is for of which nothing grows.
-ALONE_PASSES: Final = 16.0
+# Passes over the data that a template is for of which nothing grows, and layers of its cells: nobody deepens them.
+ALONE_PASSES, ALONE_LAYERS = 16.0, 2
 TOO_SHORT: Final = "the budget is too short for a search: its time is spent on the template"
 
 
@@ -110,10 +111,12 @@ class Evolution:
         if population.is_training:
             return Wait("the template is tried out")
         bounds = self._bounds.affordable(self._problem, budget, ALONE_PASSES)
-        found = self._template_of(population.roots, bounds, population.known)
+        deep = replace(self._template, layers=ALONE_LAYERS)
+        template = deep if self._bounds.keep(cost(deep.graph(NARROWEST))) else self._template
+        found = self._template_of(template, population.roots, bounds, population.known)
         if found is None:
             return Exhausted("no template could be trained")
-        told = f"{_cells(self._template)}, without a search: the time is enough for one training alone"
+        told = f"{_cells(template)}, without a search: the time is enough for one training alone"
         return Proposals((Candidate(found[1], self._recipes.alone(), told, labels={ORIGIN: ALONE}),))
 
     def ingest(self, events: Sequence[Event]) -> None:
@@ -140,7 +143,7 @@ class Evolution:
     def _root(self, number: int, budget: Budget, taken: Collection[str]) -> tuple[str, Candidate] | None:
         """The template, with half the filters for each one before it. None: there is none so narrow."""
         bounds = self._bounds.share(ROOT_SHARE).affordable(self._problem, budget, self._settings.passes)
-        found = self._template_of(number, bounds, taken)
+        found = self._template_of(self._template, number, bounds, taken)
         if found is None:
             return None
         digest, graph = found
@@ -148,9 +151,11 @@ class Evolution:
         rationale = f"{told}: {_cells(self._template)}"
         return digest, Candidate(graph, self._recipes.root(), rationale, labels={ORIGIN: told})
 
-    def _template_of(self, number: int, bounds: Bounds, taken: Collection[str]) -> tuple[str, Graph] | None:
-        width = self._template.fitted(self._settings.width, bounds) / 2**number
-        graph = self._template.graph(max(width, NARROWEST))
+    def _template_of(
+        self, template: Template, number: int, bounds: Bounds, taken: Collection[str]
+    ) -> tuple[str, Graph] | None:
+        width = template.fitted(self._settings.width, bounds) / 2**number
+        graph = template.graph(max(width, NARROWEST))
         digest = canonical_hash(graph)
         return (digest, graph) if digest not in taken else None
 

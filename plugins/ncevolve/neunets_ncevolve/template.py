@@ -1,4 +1,4 @@
-"""The network that evolution begins with: a stem, cells of one layer each, a head."""
+"""The network that evolution begins with: a stem, equal cells, a head."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Template:
 
     A pool stands between a layer's convolution and its norm, one a cell, and not between the cells as in Wistuba's
     template (ECML-PKDD 2018, doi 10.1007/978-3-030-10928-8_15): norms, rectifiers and all that is inserted behind them
-    work on a quarter of the values, as in `neunets.spaces.ChainSpace`, and every cell is the same.
+    work on a quarter of the values, as in `neunets.spaces.ChainSpace`, and every cell is the same. Further layers of a
+    cell have no pool.
     """
 
     input: Input
@@ -36,6 +37,7 @@ class Template:
     pools_stem: bool
     pools_cells: bool
     head: Head
+    layers: int = 1  # of a cell
 
     def graph(self, width: float) -> Graph:
         """`width`: filters of the stem; cells, head and units have twice as many."""
@@ -54,6 +56,8 @@ class Template:
         layer("stem", filters(width), self.pools_stem)
         for cell in range(1, self.cells + 1):
             layer(f"cell{cell}", filters(2 * width), self.pools_cells)
+            for number in range(2, self.layers + 1):
+                layer(f"cell{cell}/layer{number}", filters(2 * width), False)
         layer("head", filters(2 * width), False)
         if self.head is Head.GLOBAL_POOL:
             add("head/pool", "global_pool", function="avg")
