@@ -161,6 +161,7 @@ class Intake:
             parent=admitted.parent,
             lineage=asked.lineage,
             continued=admitted.continued,
+            labels=asked.labels,
         )
         if admitted.recipe is not None:
             _go_on(record, self._store.trial(self._id, admitted.continued), admitted.recipe)

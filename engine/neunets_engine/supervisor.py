@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
+from neunets_engine import experiments
 from neunets_engine.admission import Rules
 from neunets_engine.disk import DiskFull
 from neunets_engine.intake import Kin
@@ -66,7 +68,7 @@ class Supervisor:
         self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
         self._lines: dict[str, int] = {}
         self._chores: set[asyncio.Task[None]] = set()
-        self.host = PluginHost(self.rules, self.network)
+        self.host = PluginHost(self.rules, self.network, partial(experiments.query, resources.store))
 
     def plugin_names(self) -> list[str]:
         return sorted({*self._manifests, *self._enrolments.names()})

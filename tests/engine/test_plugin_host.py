@@ -1,7 +1,10 @@
-"""What the engine's host makes of morphisms for a plugin: of a graph, or of a candidate of a run."""
+"""What the engine's host answers a plugin: on morphisms of a graph or of a candidate of a run, and on earlier runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,10 +15,13 @@ from neunets.graph import Node
 from neunets.graph.v1 import graph_pb2
 from neunets.lineage import lineage_to_proto
 from neunets.morphisms import Deepen, Morphism, Widen, derive
+from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto, graph_to_proto
 from neunets_engine.admission import Rules
+from neunets_engine.experiments import query
 from neunets_engine.plugins import PluginHost
+from neunets_engine.store import Store
 
 GRAPH = network(IMAGE, 3, 8)
 LINEAGE = (Widen("hidden", 12, shares=0.5), Deepen("relu", "linear"))
@@ -29,8 +35,15 @@ def admitted(run: str, candidate: str) -> graph_pb2.Graph:
 
 
 @pytest.fixture
-def host() -> PluginHost:
-    return PluginHost(lambda run: Rules(IMAGE, 3, None), admitted)
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "store")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def host(store: Store) -> PluginHost:
+    return PluginHost(lambda run: Rules(IMAGE, 3, None), admitted, partial(query, store))
 
 
 async def applied(host: PluginHost, *lineage: Morphism, **base: Any) -> synthesizer_pb2.ApplyMorphsResponse:
@@ -82,3 +95,27 @@ async def test_the_bounds_of_a_run_are_left_to_its_candidates(host: PluginHost) 
     answer = await applied(host, Widen("hidden", 9), graph=graph_to_proto(graph))
     (logits,) = (node for node in graph_from_proto(answer.graph).nodes if node.name == "logits")
     assert logits == Node("logits", "linear", ("relu",), {"units": 7})
+
+
+async def learned(host: PluginHost, **fields: Any) -> synthesizer_pb2.QueryExperimentsResponse:
+    request = synthesizer_pb2.QueryExperimentsRequest(**fields)
+    return await host.QueryExperiments(request, None)  # type: ignore[arg-type]
+
+
+async def test_a_run_may_ask_what_earlier_ones_have_learned(host: PluginHost, store: Store) -> None:
+    await store.put_dataset(service_pb2.Dataset(name="datasets/d"))
+    await store.create_run(service_pb2.Run(name="runs/r1", spec=service_pb2.RunSpec(dataset="datasets/d")), "")
+    for name in ("r1", "runs/r1"):
+        assert await learned(host, run=name, datasets=64, trials=64) == synthesizer_pb2.QueryExperimentsResponse()
+
+
+async def test_a_run_that_is_none_learns_nothing(host: PluginHost) -> None:
+    with pytest.raises(NotFound, match="runs/r2"):
+        await learned(host, run="r2")
+
+
+@pytest.mark.parametrize("field", ["datasets", "trials"])
+async def test_more_than_a_message_is_for_is_refused(host: PluginHost, field: str) -> None:
+    with pytest.raises(InvalidRequest, match="65: at most 64") as caught:
+        await learned(host, run="r1", **{field: 65})
+    assert caught.value.field == field

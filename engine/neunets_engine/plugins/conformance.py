@@ -17,7 +17,7 @@ from neunets_engine.plugins.catalog import Manifest
 
 __all__ = ["LEVELS", "conform"]
 
-LEVELS: Final = ("core", "recovery")
+LEVELS: Final = ("core", "recovery", "quality")
 OUTCOMES: Final = {
     "passed": service_pb2.CheckOutcome.OUTCOME_PASSED,
     "failed": service_pb2.CheckOutcome.OUTCOME_FAILED,

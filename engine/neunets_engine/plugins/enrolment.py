@@ -166,6 +166,12 @@ class RemotePluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self._enrolments.of(context)
         return await self._local.ApplyMorphs(request, context)
 
+    async def QueryExperiments(
+        self, request: synthesizer_pb2.QueryExperimentsRequest, context: Context
+    ) -> synthesizer_pb2.QueryExperimentsResponse:
+        self._enrolments.of(context)
+        return await self._local.QueryExperiments(request, context)
+
 
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,11 +1,11 @@
-"""What the engine serves to plugins: registration by a launch token, leases, cost and validity of graphs."""
+"""What the engine serves to plugins: registration by a launch token, leases, answers about graphs and earlier runs."""
 
 from __future__ import annotations
 
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -41,16 +41,23 @@ class _Token:
 
 
 class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
-    """The servicer; `rules(run)` gives the rules of a run, and `network(run, candidate)` a network that it admitted."""
+    """The servicer; `rules(run)` gives the rules of a run, and `network(run, candidate)` a network that it admitted.
+
+    `experiments` answers what earlier runs have learned.
+    """
 
     def __init__(
         self,
         rules: Callable[[str], Rules],
         network: Callable[[str, str], graph_pb2.Graph],
+        experiments: Callable[
+            [synthesizer_pb2.QueryExperimentsRequest], Awaitable[synthesizer_pb2.QueryExperimentsResponse]
+        ],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rules = rules
         self._network = network
+        self._experiments = experiments
         self._monotonic = monotonic
         self._tokens: dict[str, _Token] = {}
         self._renewed: dict[str, float] = {}
@@ -117,3 +124,8 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self, request: synthesizer_pb2.ApplyMorphsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ApplyMorphsResponse:
         return apply_morphs(request, self._network)
+
+    async def QueryExperiments(
+        self, request: synthesizer_pb2.QueryExperimentsRequest, context: grpc.aio.ServicerContext[object, object]
+    ) -> synthesizer_pb2.QueryExperimentsResponse:
+        return await self._experiments(request)

@@ -14,6 +14,7 @@ from typing import Final
 import grpc
 
 from neunets.conform.drive import Run
+from neunets.conform.past import made_up
 from neunets.errors import InvalidRequest, NotFound, Unauthenticated
 from neunets.graph.v1 import graph_pb2
 from neunets.hosting import apply_morphs, estimate_cost
@@ -137,6 +138,11 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
 
     def ApplyMorphs(self, request: pb.ApplyMorphsRequest, context: grpc.ServicerContext) -> pb.ApplyMorphsResponse:
         return apply_morphs(request, self._network)
+
+    def QueryExperiments(
+        self, request: pb.QueryExperimentsRequest, context: grpc.ServicerContext
+    ) -> pb.QueryExperimentsResponse:
+        return made_up(self._run(request.run).opening.problem, request)
 
     def _network(self, run: str, candidate: str) -> graph_pb2.Graph:
         admitted = self._run(run).log.family.parents.get(candidate)

@@ -10,6 +10,7 @@ from neunets.synthesizer.api import (
     Exhausted,
     Injected,
     Measured,
+    Prediction,
     Problem,
     Proposals,
     Proposed,
@@ -25,6 +26,7 @@ from neunets.synthesizer.api import (
     Verdict,
     Wait,
 )
+from neunets.synthesizer.experience import Experience, PastTrial
 from neunets.synthesizer.serve import serve
 
 __all__ = [
@@ -35,8 +37,11 @@ __all__ = [
     "Description",
     "Event",
     "Exhausted",
+    "Experience",
     "Injected",
     "Measured",
+    "PastTrial",
+    "Prediction",
     "Problem",
     "Proposals",
     "Proposed",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
@@ -12,6 +12,7 @@ from neunets.cost import STEP_COST
 from neunets.graph import Graph, Input
 from neunets.hyperparameters import recipe_schema
 from neunets.morphisms import Morphism
+from neunets.synthesizer.experience import Experience
 
 __all__ = [
     "Assessment",
@@ -23,6 +24,7 @@ __all__ = [
     "Exhausted",
     "Injected",
     "Measured",
+    "Prediction",
     "Problem",
     "Proposals",
     "Proposed",
@@ -85,6 +87,7 @@ class Description:
     continues_trials: bool = False  # it proposes candidates that continue an ended trial
     stops_trials: bool = False  # it is asked after each validation, and may stop running trials
     gives_rules: bool = False  # its assessments have stop rules
+    predicts: bool = False  # its candidates have predictions
     max_batch: int = 16
     propose_p99_s: float = 1.0
 
@@ -106,6 +109,9 @@ class Problem:
     meta_features: Mapping[str, float] = field(default_factory=lambda: _NO_FIGURES)
     # JSON Schema of a recipe: its ranges, and what the engine takes where a candidate leaves it open.
     recipe_schema: Mapping[str, object] = field(default_factory=lambda: recipe_schema({}, is_image=True))
+    # What runs that were over before this one began have learned on other data, most similar first; it is asked for
+    # when it is wanted, and is empty where nobody can tell.
+    past: Callable[[], Sequence[Experience]] = field(default=tuple, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +176,15 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Prediction:
+    """Of a metric at the end of a training; `deviation`: of its error, None where it is not known."""
+
+    mean: float
+    deviation: float | None = None
+    metric: str = "valid_accuracy"
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A network to train. `rationale`: one sentence for people. `parents`: the engine's ids of earlier candidates.
 
@@ -185,6 +200,7 @@ class Candidate:
     parents: tuple[str, ...] = ()
     lineage: tuple[Morphism, ...] = ()
     labels: Mapping[str, str] = field(default_factory=lambda: _NO_LABELS)
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ __all__ = ["Alone", "Enrolled", "Launched", "Place", "Site", "place_of"]
 
 # In the engine's certificate, whatever its address is.
 ENGINE_NAME: Final = "engine.neunets"
+# Else a new channel waits as long as one that has failed before.
+OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
 
 
 class Site(Protocol):
@@ -78,7 +80,7 @@ class Launched:
             die_with_parent()
 
     def channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self._host)
+        return grpc.insecure_channel(self._host, OPTIONS)
 
     def bind(self, server: grpc.Server) -> str:
         before = os.umask(0o077)  # nobody else may connect
@@ -122,7 +124,8 @@ class Enrolled:
 
     def channel(self) -> grpc.Channel:
         credentials = grpc.ssl_channel_credentials(self._authority, self._key, self._certificate)
-        return grpc.secure_channel(self._host, credentials, [("grpc.ssl_target_name_override", ENGINE_NAME)])
+        options = [("grpc.ssl_target_name_override", ENGINE_NAME), *OPTIONS]
+        return grpc.secure_channel(self._host, credentials, options)
 
     def bind(self, server: grpc.Server) -> str:
         _bind(server, self._listen, grpc.dynamic_ssl_server_credentials(self._shown(), self._shown, True))

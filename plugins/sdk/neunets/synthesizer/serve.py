@@ -51,7 +51,7 @@ def serve(synthesizer: Synthesizer) -> int:
     stop = Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
-    servicer = SynthesizerServicer(synthesizer)
+    servicer = SynthesizerServicer(synthesizer, None if isinstance(place, Alone) else place.channel)
     try:
         server, endpoint = listen(servicer, place)
     except InvalidRequest as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Final, NoReturn, TypeVar
 
@@ -21,6 +21,7 @@ from neunets.errors import (
 )
 from neunets.synthesizer import wire
 from neunets.synthesizer.api import Event, Proposals, Session, Synthesizer, Wait
+from neunets.synthesizer.past import Past
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 
@@ -46,8 +47,10 @@ class _OpenRun:
 class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
     """The gRPC threads only check and wait: user code runs in one thread a run, so that health stays responsive."""
 
-    def __init__(self, synthesizer: Synthesizer) -> None:
+    def __init__(self, synthesizer: Synthesizer, host: Callable[[], grpc.Channel] | None = None) -> None:
+        """`host`: a new channel to the plugin host; None: there is none to ask."""
         self._synthesizer = synthesizer
+        self._host = host
         self._runs: dict[str, _OpenRun] = {}
         self._lock = Lock()
 
@@ -68,6 +71,8 @@ class SynthesizerServicer(synthesizer_pb2_grpc.SynthesizerServicer):
             raise UnsupportedProblem(f"{problem.task!r} is none of {', '.join(description.tasks)}")
         settings = wire.settings_from_proto(request)
         unknown = wire.unknown_settings(settings, description.settings)
+        if self._host is not None and not request.validate_only:  # else the host may not know the run
+            problem = replace(problem, past=Past(request.call.run, self._host))
         with self._lock:
             before = self._runs.get(request.call.run)
             if before is not None and not request.validate_only and request.call.epoch < before.epoch:

@@ -51,6 +51,7 @@ def description_to_proto(description: api.Description) -> pb.DescribeResponse:
         pb.CAPABILITY_CONTINUATION: description.continues_trials,
         pb.CAPABILITY_STOP_TRIALS: description.stops_trials,
         pb.CAPABILITY_STOP_RULES: description.gives_rules,
+        pb.CAPABILITY_PREDICTION: description.predicts,
     }
     message.capabilities.extend(capability for capability, has_it in declared.items() if has_it)
     message.propose_p99.FromMilliseconds(int(1000 * description.propose_p99_s))
@@ -142,9 +143,14 @@ def candidate_to_proto(candidate: api.Candidate) -> pb.Candidate:
         graph=None if candidate.graph is None else graph_to_proto(candidate.graph),
         lineage=lineage.lineage_to_proto(candidate.lineage),
         recipe=recipe,
+        prediction=_prediction_to_proto(candidate.prediction),
         rationale=candidate.rationale,
         labels=candidate.labels,
     )
+
+
+def _prediction_to_proto(said: api.Prediction | None) -> pb.Prediction | None:
+    return None if said is None else pb.Prediction(metric=said.metric, mean=said.mean, stddev=said.deviation)
 
 
 def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
@@ -160,7 +166,12 @@ def candidate_from_proto(message: pb.Candidate) -> api.Candidate:
         local_id=message.local_id,
         parents=tuple(message.parents),
         labels=dict(message.labels),
+        prediction=_prediction_from_proto(message.prediction) if message.HasField("prediction") else None,
     )
+
+
+def _prediction_from_proto(message: pb.Prediction) -> api.Prediction:
+    return api.Prediction(message.mean, message.stddev if message.HasField("stddev") else None, message.metric)
 
 
 def outcome_to_proto(outcome: api.Proposals | api.Wait | api.Exhausted, based_on_seq: int) -> pb.ProposeResponse:

@@ -4128,6 +4128,283 @@ func (x *ApplyMorphsResponse) GetDiagnostics() []*Diagnostic {
 	return nil
 }
 
+type QueryExperimentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run that asks.
+	Run string `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	// The most similar ones, at most 64; 0: 16.
+	Datasets uint32 `protobuf:"varint,2,opt,name=datasets,proto3" json:"datasets,omitempty"`
+	// The best of each data set, at most 64; 0: 8.
+	Trials uint32 `protobuf:"varint,3,opt,name=trials,proto3" json:"trials,omitempty"`
+	// Only its trials; empty: those of all.
+	Synthesizer   string `protobuf:"bytes,4,opt,name=synthesizer,proto3" json:"synthesizer,omitempty"`
+	WithoutGraphs bool   `protobuf:"varint,5,opt,name=without_graphs,json=withoutGraphs,proto3" json:"without_graphs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryExperimentsRequest) Reset() {
+	*x = QueryExperimentsRequest{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryExperimentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryExperimentsRequest) ProtoMessage() {}
+
+func (x *QueryExperimentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryExperimentsRequest.ProtoReflect.Descriptor instead.
+func (*QueryExperimentsRequest) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *QueryExperimentsRequest) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *QueryExperimentsRequest) GetDatasets() uint32 {
+	if x != nil {
+		return x.Datasets
+	}
+	return 0
+}
+
+func (x *QueryExperimentsRequest) GetTrials() uint32 {
+	if x != nil {
+		return x.Trials
+	}
+	return 0
+}
+
+func (x *QueryExperimentsRequest) GetSynthesizer() string {
+	if x != nil {
+		return x.Synthesizer
+	}
+	return ""
+}
+
+func (x *QueryExperimentsRequest) GetWithoutGraphs() bool {
+	if x != nil {
+		return x.WithoutGraphs
+	}
+	return false
+}
+
+type QueryExperimentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By distance; what was learned on the run's own data comes first.
+	Experiences   []*Experience `protobuf:"bytes,1,rep,name=experiences,proto3" json:"experiences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QueryExperimentsResponse) Reset() {
+	*x = QueryExperimentsResponse{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueryExperimentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueryExperimentsResponse) ProtoMessage() {}
+
+func (x *QueryExperimentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueryExperimentsResponse.ProtoReflect.Descriptor instead.
+func (*QueryExperimentsResponse) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *QueryExperimentsResponse) GetExperiences() []*Experience {
+	if x != nil {
+		return x.Experiences
+	}
+	return nil
+}
+
+// Of one data set, in all runs on it.
+type Experience struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Input   *v1.Input              `protobuf:"bytes,1,opt,name=input,proto3" json:"input,omitempty"`
+	Dataset *DatasetProfile        `protobuf:"bytes,2,opt,name=dataset,proto3" json:"dataset,omitempty"`
+	// From the asking run's data: each meta-feature and the logarithms of rows, classes and rows of a class, and the extents
+	// of the input, are scaled to 0..1 over all known data sets, and the differences summed; one that is known of only one
+	// of the two counts 1. 0: the same data, or data that look alike.
+	Distance float64 `protobuf:"fixed64,3,opt,name=distance,proto3" json:"distance,omitempty"`
+	// The best first, by the objective. Of trainings that continue one another, the last.
+	Trials        []*PastTrial `protobuf:"bytes,4,rep,name=trials,proto3" json:"trials,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Experience) Reset() {
+	*x = Experience{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Experience) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Experience) ProtoMessage() {}
+
+func (x *Experience) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Experience.ProtoReflect.Descriptor instead.
+func (*Experience) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *Experience) GetInput() *v1.Input {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *Experience) GetDataset() *DatasetProfile {
+	if x != nil {
+		return x.Dataset
+	}
+	return nil
+}
+
+func (x *Experience) GetDistance() float64 {
+	if x != nil {
+		return x.Distance
+	}
+	return 0
+}
+
+func (x *Experience) GetTrials() []*PastTrial {
+	if x != nil {
+		return x.Trials
+	}
+	return nil
+}
+
+// A trial of a search that has ended, SUCCEEDED or STOPPED.
+type PastTrial struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Run         string                 `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	Synthesizer string                 `protobuf:"bytes,2,opt,name=synthesizer,proto3" json:"synthesizer,omitempty"`
+	// Its network, its recipe as it was asked for, its rationale and its labels.
+	Candidate *Candidate `protobuf:"bytes,3,opt,name=candidate,proto3" json:"candidate,omitempty"`
+	// As in TrialEnded.
+	Metrics       map[string]float64 `protobuf:"bytes,4,rep,name=metrics,proto3" json:"metrics,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"`
+	DeviceS       float64            `protobuf:"fixed64,5,opt,name=device_s,json=deviceS,proto3" json:"device_s,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PastTrial) Reset() {
+	*x = PastTrial{}
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PastTrial) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PastTrial) ProtoMessage() {}
+
+func (x *PastTrial) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_synthesizer_v1_synthesizer_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PastTrial.ProtoReflect.Descriptor instead.
+func (*PastTrial) Descriptor() ([]byte, []int) {
+	return file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *PastTrial) GetRun() string {
+	if x != nil {
+		return x.Run
+	}
+	return ""
+}
+
+func (x *PastTrial) GetSynthesizer() string {
+	if x != nil {
+		return x.Synthesizer
+	}
+	return ""
+}
+
+func (x *PastTrial) GetCandidate() *Candidate {
+	if x != nil {
+		return x.Candidate
+	}
+	return nil
+}
+
+func (x *PastTrial) GetMetrics() map[string]float64 {
+	if x != nil {
+		return x.Metrics
+	}
+	return nil
+}
+
+func (x *PastTrial) GetDeviceS() float64 {
+	if x != nil {
+		return x.DeviceS
+	}
+	return 0
+}
+
 var File_neunets_synthesizer_v1_synthesizer_proto protoreflect.FileDescriptor
 
 const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
@@ -4502,7 +4779,30 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x04base\"\x8a\x01\n" +
 	"\x13ApplyMorphsResponse\x12-\n" +
 	"\x05graph\x18\x01 \x01(\v2\x17.neunets.graph.v1.GraphR\x05graph\x12D\n" +
-	"\vdiagnostics\x18\x02 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics*\xf2\x02\n" +
+	"\vdiagnostics\x18\x02 \x03(\v2\".neunets.synthesizer.v1.DiagnosticR\vdiagnostics\"\xa8\x01\n" +
+	"\x17QueryExperimentsRequest\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12\x1a\n" +
+	"\bdatasets\x18\x02 \x01(\rR\bdatasets\x12\x16\n" +
+	"\x06trials\x18\x03 \x01(\rR\x06trials\x12 \n" +
+	"\vsynthesizer\x18\x04 \x01(\tR\vsynthesizer\x12%\n" +
+	"\x0ewithout_graphs\x18\x05 \x01(\bR\rwithoutGraphs\"`\n" +
+	"\x18QueryExperimentsResponse\x12D\n" +
+	"\vexperiences\x18\x01 \x03(\v2\".neunets.synthesizer.v1.ExperienceR\vexperiences\"\xd4\x01\n" +
+	"\n" +
+	"Experience\x12-\n" +
+	"\x05input\x18\x01 \x01(\v2\x17.neunets.graph.v1.InputR\x05input\x12@\n" +
+	"\adataset\x18\x02 \x01(\v2&.neunets.synthesizer.v1.DatasetProfileR\adataset\x12\x1a\n" +
+	"\bdistance\x18\x03 \x01(\x01R\bdistance\x129\n" +
+	"\x06trials\x18\x04 \x03(\v2!.neunets.synthesizer.v1.PastTrialR\x06trials\"\xa1\x02\n" +
+	"\tPastTrial\x12\x10\n" +
+	"\x03run\x18\x01 \x01(\tR\x03run\x12 \n" +
+	"\vsynthesizer\x18\x02 \x01(\tR\vsynthesizer\x12?\n" +
+	"\tcandidate\x18\x03 \x01(\v2!.neunets.synthesizer.v1.CandidateR\tcandidate\x12H\n" +
+	"\ametrics\x18\x04 \x03(\v2..neunets.synthesizer.v1.PastTrial.MetricsEntryR\ametrics\x12\x19\n" +
+	"\bdevice_s\x18\x05 \x01(\x01R\adeviceS\x1a:\n" +
+	"\fMetricsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01*\xf2\x02\n" +
 	"\n" +
 	"Capability\x12\x1a\n" +
 	"\x16CAPABILITY_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -4530,14 +4830,15 @@ const file_neunets_synthesizer_v1_synthesizer_proto_rawDesc = "" +
 	"\x06Ingest\x12%.neunets.synthesizer.v1.IngestRequest\x1a&.neunets.synthesizer.v1.IngestResponse\x12W\n" +
 	"\x06Assess\x12%.neunets.synthesizer.v1.AssessRequest\x1a&.neunets.synthesizer.v1.AssessResponse\x12_\n" +
 	"\bSnapshot\x12'.neunets.synthesizer.v1.SnapshotRequest\x1a(.neunets.synthesizer.v1.SnapshotResponse0\x01\x12T\n" +
-	"\x05Close\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\x82\x04\n" +
+	"\x05Close\x12$.neunets.synthesizer.v1.CloseRequest\x1a%.neunets.synthesizer.v1.CloseResponse2\xf9\x04\n" +
 	"\n" +
 	"PluginHost\x12]\n" +
 	"\bRegister\x12'.neunets.synthesizer.v1.RegisterRequest\x1a(.neunets.synthesizer.v1.RegisterResponse\x12T\n" +
 	"\x05Renew\x12$.neunets.synthesizer.v1.RenewRequest\x1a%.neunets.synthesizer.v1.RenewResponse\x12i\n" +
 	"\fEstimateCost\x12+.neunets.synthesizer.v1.EstimateCostRequest\x1a,.neunets.synthesizer.v1.EstimateCostResponse\x12l\n" +
 	"\rValidateGraph\x12,.neunets.synthesizer.v1.ValidateGraphRequest\x1a-.neunets.synthesizer.v1.ValidateGraphResponse\x12f\n" +
-	"\vApplyMorphs\x12*.neunets.synthesizer.v1.ApplyMorphsRequest\x1a+.neunets.synthesizer.v1.ApplyMorphsResponseBS\n" +
+	"\vApplyMorphs\x12*.neunets.synthesizer.v1.ApplyMorphsRequest\x1a+.neunets.synthesizer.v1.ApplyMorphsResponse\x12u\n" +
+	"\x10QueryExperiments\x12/.neunets.synthesizer.v1.QueryExperimentsRequest\x1a0.neunets.synthesizer.v1.QueryExperimentsResponseBS\n" +
 	"\x1adev.neunets.synthesizer.v1P\x01Z3neunets.dev/go/neunets/synthesizer/v1;synthesizerv1b\x06proto3"
 
 var (
@@ -4553,93 +4854,98 @@ func file_neunets_synthesizer_v1_synthesizer_proto_rawDescGZIP() []byte {
 }
 
 var file_neunets_synthesizer_v1_synthesizer_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
+var file_neunets_synthesizer_v1_synthesizer_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_neunets_synthesizer_v1_synthesizer_proto_goTypes = []any{
-	(Capability)(0),               // 0: neunets.synthesizer.v1.Capability
-	(Schedule)(0),                 // 1: neunets.synthesizer.v1.Schedule
-	(TrialEnded_State)(0),         // 2: neunets.synthesizer.v1.TrialEnded.State
-	(AssessResponse_Verdict)(0),   // 3: neunets.synthesizer.v1.AssessResponse.Verdict
-	(Diagnostic_Severity)(0),      // 4: neunets.synthesizer.v1.Diagnostic.Severity
-	(*Call)(nil),                  // 5: neunets.synthesizer.v1.Call
-	(*DescribeRequest)(nil),       // 6: neunets.synthesizer.v1.DescribeRequest
-	(*DescribeResponse)(nil),      // 7: neunets.synthesizer.v1.DescribeResponse
-	(*OpenRequest)(nil),           // 8: neunets.synthesizer.v1.OpenRequest
-	(*OpenResponse)(nil),          // 9: neunets.synthesizer.v1.OpenResponse
-	(*Problem)(nil),               // 10: neunets.synthesizer.v1.Problem
-	(*DatasetProfile)(nil),        // 11: neunets.synthesizer.v1.DatasetProfile
-	(*Objective)(nil),             // 12: neunets.synthesizer.v1.Objective
-	(*Constraint)(nil),            // 13: neunets.synthesizer.v1.Constraint
-	(*Budget)(nil),                // 14: neunets.synthesizer.v1.Budget
-	(*ProposeRequest)(nil),        // 15: neunets.synthesizer.v1.ProposeRequest
-	(*ProposeResponse)(nil),       // 16: neunets.synthesizer.v1.ProposeResponse
-	(*Proposals)(nil),             // 17: neunets.synthesizer.v1.Proposals
-	(*Wait)(nil),                  // 18: neunets.synthesizer.v1.Wait
-	(*Exhausted)(nil),             // 19: neunets.synthesizer.v1.Exhausted
-	(*Candidate)(nil),             // 20: neunets.synthesizer.v1.Candidate
-	(*Morph)(nil),                 // 21: neunets.synthesizer.v1.Morph
-	(*Recipe)(nil),                // 22: neunets.synthesizer.v1.Recipe
-	(*Prediction)(nil),            // 23: neunets.synthesizer.v1.Prediction
-	(*IngestRequest)(nil),         // 24: neunets.synthesizer.v1.IngestRequest
-	(*IngestResponse)(nil),        // 25: neunets.synthesizer.v1.IngestResponse
-	(*Event)(nil),                 // 26: neunets.synthesizer.v1.Event
-	(*Injected)(nil),              // 27: neunets.synthesizer.v1.Injected
-	(*BudgetChanged)(nil),         // 28: neunets.synthesizer.v1.BudgetChanged
-	(*Proposed)(nil),              // 29: neunets.synthesizer.v1.Proposed
-	(*ProposedCandidate)(nil),     // 30: neunets.synthesizer.v1.ProposedCandidate
-	(*Rejected)(nil),              // 31: neunets.synthesizer.v1.Rejected
-	(*TrialStarted)(nil),          // 32: neunets.synthesizer.v1.TrialStarted
-	(*Measured)(nil),              // 33: neunets.synthesizer.v1.Measured
-	(*TrialEnded)(nil),            // 34: neunets.synthesizer.v1.TrialEnded
-	(*AssessRequest)(nil),         // 35: neunets.synthesizer.v1.AssessRequest
-	(*AssessResponse)(nil),        // 36: neunets.synthesizer.v1.AssessResponse
-	(*StopRule)(nil),              // 37: neunets.synthesizer.v1.StopRule
-	(*StopTrial)(nil),             // 38: neunets.synthesizer.v1.StopTrial
-	(*SnapshotRequest)(nil),       // 39: neunets.synthesizer.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),      // 40: neunets.synthesizer.v1.SnapshotResponse
-	(*Checkpoint)(nil),            // 41: neunets.synthesizer.v1.Checkpoint
-	(*CloseRequest)(nil),          // 42: neunets.synthesizer.v1.CloseRequest
-	(*CloseResponse)(nil),         // 43: neunets.synthesizer.v1.CloseResponse
-	(*Diagnostic)(nil),            // 44: neunets.synthesizer.v1.Diagnostic
-	(*ArtifactRef)(nil),           // 45: neunets.synthesizer.v1.ArtifactRef
-	(*RegisterRequest)(nil),       // 46: neunets.synthesizer.v1.RegisterRequest
-	(*RegisterResponse)(nil),      // 47: neunets.synthesizer.v1.RegisterResponse
-	(*RenewRequest)(nil),          // 48: neunets.synthesizer.v1.RenewRequest
-	(*RenewResponse)(nil),         // 49: neunets.synthesizer.v1.RenewResponse
-	(*EstimateCostRequest)(nil),   // 50: neunets.synthesizer.v1.EstimateCostRequest
-	(*EstimateCostResponse)(nil),  // 51: neunets.synthesizer.v1.EstimateCostResponse
-	(*ValidateGraphRequest)(nil),  // 52: neunets.synthesizer.v1.ValidateGraphRequest
-	(*ValidateGraphResponse)(nil), // 53: neunets.synthesizer.v1.ValidateGraphResponse
-	(*ApplyMorphsRequest)(nil),    // 54: neunets.synthesizer.v1.ApplyMorphsRequest
-	(*ApplyMorphsResponse)(nil),   // 55: neunets.synthesizer.v1.ApplyMorphsResponse
-	nil,                           // 56: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
-	nil,                           // 57: neunets.synthesizer.v1.Candidate.LabelsEntry
-	nil,                           // 58: neunets.synthesizer.v1.Morph.ArgsEntry
-	nil,                           // 59: neunets.synthesizer.v1.Measured.MetricsEntry
-	nil,                           // 60: neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	nil,                           // 61: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
-	(*durationpb.Duration)(nil),   // 62: google.protobuf.Duration
-	(*structpb.Struct)(nil),       // 63: google.protobuf.Struct
-	(*v1.Input)(nil),              // 64: neunets.graph.v1.Input
-	(*v1.Graph)(nil),              // 65: neunets.graph.v1.Graph
-	(*timestamppb.Timestamp)(nil), // 66: google.protobuf.Timestamp
-	(*v1.Attribute)(nil),          // 67: neunets.graph.v1.Attribute
+	(Capability)(0),                  // 0: neunets.synthesizer.v1.Capability
+	(Schedule)(0),                    // 1: neunets.synthesizer.v1.Schedule
+	(TrialEnded_State)(0),            // 2: neunets.synthesizer.v1.TrialEnded.State
+	(AssessResponse_Verdict)(0),      // 3: neunets.synthesizer.v1.AssessResponse.Verdict
+	(Diagnostic_Severity)(0),         // 4: neunets.synthesizer.v1.Diagnostic.Severity
+	(*Call)(nil),                     // 5: neunets.synthesizer.v1.Call
+	(*DescribeRequest)(nil),          // 6: neunets.synthesizer.v1.DescribeRequest
+	(*DescribeResponse)(nil),         // 7: neunets.synthesizer.v1.DescribeResponse
+	(*OpenRequest)(nil),              // 8: neunets.synthesizer.v1.OpenRequest
+	(*OpenResponse)(nil),             // 9: neunets.synthesizer.v1.OpenResponse
+	(*Problem)(nil),                  // 10: neunets.synthesizer.v1.Problem
+	(*DatasetProfile)(nil),           // 11: neunets.synthesizer.v1.DatasetProfile
+	(*Objective)(nil),                // 12: neunets.synthesizer.v1.Objective
+	(*Constraint)(nil),               // 13: neunets.synthesizer.v1.Constraint
+	(*Budget)(nil),                   // 14: neunets.synthesizer.v1.Budget
+	(*ProposeRequest)(nil),           // 15: neunets.synthesizer.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 16: neunets.synthesizer.v1.ProposeResponse
+	(*Proposals)(nil),                // 17: neunets.synthesizer.v1.Proposals
+	(*Wait)(nil),                     // 18: neunets.synthesizer.v1.Wait
+	(*Exhausted)(nil),                // 19: neunets.synthesizer.v1.Exhausted
+	(*Candidate)(nil),                // 20: neunets.synthesizer.v1.Candidate
+	(*Morph)(nil),                    // 21: neunets.synthesizer.v1.Morph
+	(*Recipe)(nil),                   // 22: neunets.synthesizer.v1.Recipe
+	(*Prediction)(nil),               // 23: neunets.synthesizer.v1.Prediction
+	(*IngestRequest)(nil),            // 24: neunets.synthesizer.v1.IngestRequest
+	(*IngestResponse)(nil),           // 25: neunets.synthesizer.v1.IngestResponse
+	(*Event)(nil),                    // 26: neunets.synthesizer.v1.Event
+	(*Injected)(nil),                 // 27: neunets.synthesizer.v1.Injected
+	(*BudgetChanged)(nil),            // 28: neunets.synthesizer.v1.BudgetChanged
+	(*Proposed)(nil),                 // 29: neunets.synthesizer.v1.Proposed
+	(*ProposedCandidate)(nil),        // 30: neunets.synthesizer.v1.ProposedCandidate
+	(*Rejected)(nil),                 // 31: neunets.synthesizer.v1.Rejected
+	(*TrialStarted)(nil),             // 32: neunets.synthesizer.v1.TrialStarted
+	(*Measured)(nil),                 // 33: neunets.synthesizer.v1.Measured
+	(*TrialEnded)(nil),               // 34: neunets.synthesizer.v1.TrialEnded
+	(*AssessRequest)(nil),            // 35: neunets.synthesizer.v1.AssessRequest
+	(*AssessResponse)(nil),           // 36: neunets.synthesizer.v1.AssessResponse
+	(*StopRule)(nil),                 // 37: neunets.synthesizer.v1.StopRule
+	(*StopTrial)(nil),                // 38: neunets.synthesizer.v1.StopTrial
+	(*SnapshotRequest)(nil),          // 39: neunets.synthesizer.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),         // 40: neunets.synthesizer.v1.SnapshotResponse
+	(*Checkpoint)(nil),               // 41: neunets.synthesizer.v1.Checkpoint
+	(*CloseRequest)(nil),             // 42: neunets.synthesizer.v1.CloseRequest
+	(*CloseResponse)(nil),            // 43: neunets.synthesizer.v1.CloseResponse
+	(*Diagnostic)(nil),               // 44: neunets.synthesizer.v1.Diagnostic
+	(*ArtifactRef)(nil),              // 45: neunets.synthesizer.v1.ArtifactRef
+	(*RegisterRequest)(nil),          // 46: neunets.synthesizer.v1.RegisterRequest
+	(*RegisterResponse)(nil),         // 47: neunets.synthesizer.v1.RegisterResponse
+	(*RenewRequest)(nil),             // 48: neunets.synthesizer.v1.RenewRequest
+	(*RenewResponse)(nil),            // 49: neunets.synthesizer.v1.RenewResponse
+	(*EstimateCostRequest)(nil),      // 50: neunets.synthesizer.v1.EstimateCostRequest
+	(*EstimateCostResponse)(nil),     // 51: neunets.synthesizer.v1.EstimateCostResponse
+	(*ValidateGraphRequest)(nil),     // 52: neunets.synthesizer.v1.ValidateGraphRequest
+	(*ValidateGraphResponse)(nil),    // 53: neunets.synthesizer.v1.ValidateGraphResponse
+	(*ApplyMorphsRequest)(nil),       // 54: neunets.synthesizer.v1.ApplyMorphsRequest
+	(*ApplyMorphsResponse)(nil),      // 55: neunets.synthesizer.v1.ApplyMorphsResponse
+	(*QueryExperimentsRequest)(nil),  // 56: neunets.synthesizer.v1.QueryExperimentsRequest
+	(*QueryExperimentsResponse)(nil), // 57: neunets.synthesizer.v1.QueryExperimentsResponse
+	(*Experience)(nil),               // 58: neunets.synthesizer.v1.Experience
+	(*PastTrial)(nil),                // 59: neunets.synthesizer.v1.PastTrial
+	nil,                              // 60: neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	nil,                              // 61: neunets.synthesizer.v1.Candidate.LabelsEntry
+	nil,                              // 62: neunets.synthesizer.v1.Morph.ArgsEntry
+	nil,                              // 63: neunets.synthesizer.v1.Measured.MetricsEntry
+	nil,                              // 64: neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	nil,                              // 65: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	nil,                              // 66: neunets.synthesizer.v1.PastTrial.MetricsEntry
+	(*durationpb.Duration)(nil),      // 67: google.protobuf.Duration
+	(*structpb.Struct)(nil),          // 68: google.protobuf.Struct
+	(*v1.Input)(nil),                 // 69: neunets.graph.v1.Input
+	(*v1.Graph)(nil),                 // 70: neunets.graph.v1.Graph
+	(*timestamppb.Timestamp)(nil),    // 71: google.protobuf.Timestamp
+	(*v1.Attribute)(nil),             // 72: neunets.graph.v1.Attribute
 }
 var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	0,  // 0: neunets.synthesizer.v1.DescribeResponse.capabilities:type_name -> neunets.synthesizer.v1.Capability
-	62, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
-	62, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
+	67, // 1: neunets.synthesizer.v1.DescribeResponse.propose_p99:type_name -> google.protobuf.Duration
+	67, // 2: neunets.synthesizer.v1.DescribeResponse.open_p99:type_name -> google.protobuf.Duration
 	5,  // 3: neunets.synthesizer.v1.OpenRequest.call:type_name -> neunets.synthesizer.v1.Call
 	10, // 4: neunets.synthesizer.v1.OpenRequest.problem:type_name -> neunets.synthesizer.v1.Problem
 	14, // 5: neunets.synthesizer.v1.OpenRequest.budget:type_name -> neunets.synthesizer.v1.Budget
-	63, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
+	68, // 6: neunets.synthesizer.v1.OpenRequest.settings:type_name -> google.protobuf.Struct
 	41, // 7: neunets.synthesizer.v1.OpenRequest.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
-	63, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
+	68, // 8: neunets.synthesizer.v1.OpenResponse.effective_settings:type_name -> google.protobuf.Struct
 	44, // 9: neunets.synthesizer.v1.OpenResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	64, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
+	69, // 10: neunets.synthesizer.v1.Problem.input:type_name -> neunets.graph.v1.Input
 	11, // 11: neunets.synthesizer.v1.Problem.dataset:type_name -> neunets.synthesizer.v1.DatasetProfile
 	12, // 12: neunets.synthesizer.v1.Problem.objectives:type_name -> neunets.synthesizer.v1.Objective
 	13, // 13: neunets.synthesizer.v1.Problem.constraints:type_name -> neunets.synthesizer.v1.Constraint
-	56, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
+	60, // 14: neunets.synthesizer.v1.DatasetProfile.meta_features:type_name -> neunets.synthesizer.v1.DatasetProfile.MetaFeaturesEntry
 	5,  // 15: neunets.synthesizer.v1.ProposeRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 16: neunets.synthesizer.v1.ProposeRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	17, // 17: neunets.synthesizer.v1.ProposeResponse.proposals:type_name -> neunets.synthesizer.v1.Proposals
@@ -4648,19 +4954,19 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	41, // 20: neunets.synthesizer.v1.ProposeResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
 	44, // 21: neunets.synthesizer.v1.ProposeResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
 	20, // 22: neunets.synthesizer.v1.Proposals.candidates:type_name -> neunets.synthesizer.v1.Candidate
-	62, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
-	65, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
+	67, // 23: neunets.synthesizer.v1.Wait.after:type_name -> google.protobuf.Duration
+	70, // 24: neunets.synthesizer.v1.Candidate.graph:type_name -> neunets.graph.v1.Graph
 	21, // 25: neunets.synthesizer.v1.Candidate.lineage:type_name -> neunets.synthesizer.v1.Morph
 	22, // 26: neunets.synthesizer.v1.Candidate.recipe:type_name -> neunets.synthesizer.v1.Recipe
 	23, // 27: neunets.synthesizer.v1.Candidate.prediction:type_name -> neunets.synthesizer.v1.Prediction
-	57, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
-	58, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
+	61, // 28: neunets.synthesizer.v1.Candidate.labels:type_name -> neunets.synthesizer.v1.Candidate.LabelsEntry
+	62, // 29: neunets.synthesizer.v1.Morph.args:type_name -> neunets.synthesizer.v1.Morph.ArgsEntry
 	1,  // 30: neunets.synthesizer.v1.Recipe.schedule:type_name -> neunets.synthesizer.v1.Schedule
 	5,  // 31: neunets.synthesizer.v1.IngestRequest.call:type_name -> neunets.synthesizer.v1.Call
 	26, // 32: neunets.synthesizer.v1.IngestRequest.events:type_name -> neunets.synthesizer.v1.Event
 	41, // 33: neunets.synthesizer.v1.IngestResponse.checkpoint:type_name -> neunets.synthesizer.v1.Checkpoint
 	44, // 34: neunets.synthesizer.v1.IngestResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	66, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
+	71, // 35: neunets.synthesizer.v1.Event.time:type_name -> google.protobuf.Timestamp
 	29, // 36: neunets.synthesizer.v1.Event.proposed:type_name -> neunets.synthesizer.v1.Proposed
 	31, // 37: neunets.synthesizer.v1.Event.rejected:type_name -> neunets.synthesizer.v1.Rejected
 	32, // 38: neunets.synthesizer.v1.Event.started:type_name -> neunets.synthesizer.v1.TrialStarted
@@ -4673,16 +4979,16 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	30, // 45: neunets.synthesizer.v1.Proposed.candidates:type_name -> neunets.synthesizer.v1.ProposedCandidate
 	20, // 46: neunets.synthesizer.v1.ProposedCandidate.candidate:type_name -> neunets.synthesizer.v1.Candidate
 	44, // 47: neunets.synthesizer.v1.Rejected.why:type_name -> neunets.synthesizer.v1.Diagnostic
-	59, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
+	63, // 48: neunets.synthesizer.v1.Measured.metrics:type_name -> neunets.synthesizer.v1.Measured.MetricsEntry
 	2,  // 49: neunets.synthesizer.v1.TrialEnded.state:type_name -> neunets.synthesizer.v1.TrialEnded.State
-	60, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
-	61, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
+	64, // 50: neunets.synthesizer.v1.TrialEnded.metrics:type_name -> neunets.synthesizer.v1.TrialEnded.MetricsEntry
+	65, // 51: neunets.synthesizer.v1.TrialEnded.artifacts:type_name -> neunets.synthesizer.v1.TrialEnded.ArtifactsEntry
 	44, // 52: neunets.synthesizer.v1.TrialEnded.error:type_name -> neunets.synthesizer.v1.Diagnostic
 	5,  // 53: neunets.synthesizer.v1.AssessRequest.call:type_name -> neunets.synthesizer.v1.Call
 	14, // 54: neunets.synthesizer.v1.AssessRequest.budget:type_name -> neunets.synthesizer.v1.Budget
 	3,  // 55: neunets.synthesizer.v1.AssessResponse.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
 	38, // 56: neunets.synthesizer.v1.AssessResponse.stop:type_name -> neunets.synthesizer.v1.StopTrial
-	62, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
+	67, // 57: neunets.synthesizer.v1.AssessResponse.reassess_after:type_name -> google.protobuf.Duration
 	37, // 58: neunets.synthesizer.v1.AssessResponse.rules:type_name -> neunets.synthesizer.v1.StopRule
 	23, // 59: neunets.synthesizer.v1.StopTrial.predicted:type_name -> neunets.synthesizer.v1.Prediction
 	5,  // 60: neunets.synthesizer.v1.SnapshotRequest.call:type_name -> neunets.synthesizer.v1.Call
@@ -4690,46 +4996,54 @@ var file_neunets_synthesizer_v1_synthesizer_proto_depIdxs = []int32{
 	5,  // 62: neunets.synthesizer.v1.CloseRequest.call:type_name -> neunets.synthesizer.v1.Call
 	4,  // 63: neunets.synthesizer.v1.Diagnostic.severity:type_name -> neunets.synthesizer.v1.Diagnostic.Severity
 	7,  // 64: neunets.synthesizer.v1.RegisterRequest.self:type_name -> neunets.synthesizer.v1.DescribeResponse
-	62, // 65: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
-	62, // 66: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
-	65, // 67: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
-	65, // 68: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
+	67, // 65: neunets.synthesizer.v1.RegisterResponse.lease:type_name -> google.protobuf.Duration
+	67, // 66: neunets.synthesizer.v1.RenewResponse.lease:type_name -> google.protobuf.Duration
+	70, // 67: neunets.synthesizer.v1.EstimateCostRequest.graph:type_name -> neunets.graph.v1.Graph
+	70, // 68: neunets.synthesizer.v1.ValidateGraphRequest.graph:type_name -> neunets.graph.v1.Graph
 	44, // 69: neunets.synthesizer.v1.ValidateGraphResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	65, // 70: neunets.synthesizer.v1.ApplyMorphsRequest.graph:type_name -> neunets.graph.v1.Graph
+	70, // 70: neunets.synthesizer.v1.ApplyMorphsRequest.graph:type_name -> neunets.graph.v1.Graph
 	21, // 71: neunets.synthesizer.v1.ApplyMorphsRequest.lineage:type_name -> neunets.synthesizer.v1.Morph
-	65, // 72: neunets.synthesizer.v1.ApplyMorphsResponse.graph:type_name -> neunets.graph.v1.Graph
+	70, // 72: neunets.synthesizer.v1.ApplyMorphsResponse.graph:type_name -> neunets.graph.v1.Graph
 	44, // 73: neunets.synthesizer.v1.ApplyMorphsResponse.diagnostics:type_name -> neunets.synthesizer.v1.Diagnostic
-	67, // 74: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
-	45, // 75: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
-	6,  // 76: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
-	8,  // 77: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
-	15, // 78: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
-	24, // 79: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
-	35, // 80: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
-	39, // 81: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
-	42, // 82: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
-	46, // 83: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
-	48, // 84: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
-	50, // 85: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
-	52, // 86: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
-	54, // 87: neunets.synthesizer.v1.PluginHost.ApplyMorphs:input_type -> neunets.synthesizer.v1.ApplyMorphsRequest
-	7,  // 88: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
-	9,  // 89: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
-	16, // 90: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
-	25, // 91: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
-	36, // 92: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
-	40, // 93: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
-	43, // 94: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
-	47, // 95: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
-	49, // 96: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
-	51, // 97: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
-	53, // 98: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
-	55, // 99: neunets.synthesizer.v1.PluginHost.ApplyMorphs:output_type -> neunets.synthesizer.v1.ApplyMorphsResponse
-	88, // [88:100] is the sub-list for method output_type
-	76, // [76:88] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	58, // 74: neunets.synthesizer.v1.QueryExperimentsResponse.experiences:type_name -> neunets.synthesizer.v1.Experience
+	69, // 75: neunets.synthesizer.v1.Experience.input:type_name -> neunets.graph.v1.Input
+	11, // 76: neunets.synthesizer.v1.Experience.dataset:type_name -> neunets.synthesizer.v1.DatasetProfile
+	59, // 77: neunets.synthesizer.v1.Experience.trials:type_name -> neunets.synthesizer.v1.PastTrial
+	20, // 78: neunets.synthesizer.v1.PastTrial.candidate:type_name -> neunets.synthesizer.v1.Candidate
+	66, // 79: neunets.synthesizer.v1.PastTrial.metrics:type_name -> neunets.synthesizer.v1.PastTrial.MetricsEntry
+	72, // 80: neunets.synthesizer.v1.Morph.ArgsEntry.value:type_name -> neunets.graph.v1.Attribute
+	45, // 81: neunets.synthesizer.v1.TrialEnded.ArtifactsEntry.value:type_name -> neunets.synthesizer.v1.ArtifactRef
+	6,  // 82: neunets.synthesizer.v1.Synthesizer.Describe:input_type -> neunets.synthesizer.v1.DescribeRequest
+	8,  // 83: neunets.synthesizer.v1.Synthesizer.Open:input_type -> neunets.synthesizer.v1.OpenRequest
+	15, // 84: neunets.synthesizer.v1.Synthesizer.Propose:input_type -> neunets.synthesizer.v1.ProposeRequest
+	24, // 85: neunets.synthesizer.v1.Synthesizer.Ingest:input_type -> neunets.synthesizer.v1.IngestRequest
+	35, // 86: neunets.synthesizer.v1.Synthesizer.Assess:input_type -> neunets.synthesizer.v1.AssessRequest
+	39, // 87: neunets.synthesizer.v1.Synthesizer.Snapshot:input_type -> neunets.synthesizer.v1.SnapshotRequest
+	42, // 88: neunets.synthesizer.v1.Synthesizer.Close:input_type -> neunets.synthesizer.v1.CloseRequest
+	46, // 89: neunets.synthesizer.v1.PluginHost.Register:input_type -> neunets.synthesizer.v1.RegisterRequest
+	48, // 90: neunets.synthesizer.v1.PluginHost.Renew:input_type -> neunets.synthesizer.v1.RenewRequest
+	50, // 91: neunets.synthesizer.v1.PluginHost.EstimateCost:input_type -> neunets.synthesizer.v1.EstimateCostRequest
+	52, // 92: neunets.synthesizer.v1.PluginHost.ValidateGraph:input_type -> neunets.synthesizer.v1.ValidateGraphRequest
+	54, // 93: neunets.synthesizer.v1.PluginHost.ApplyMorphs:input_type -> neunets.synthesizer.v1.ApplyMorphsRequest
+	56, // 94: neunets.synthesizer.v1.PluginHost.QueryExperiments:input_type -> neunets.synthesizer.v1.QueryExperimentsRequest
+	7,  // 95: neunets.synthesizer.v1.Synthesizer.Describe:output_type -> neunets.synthesizer.v1.DescribeResponse
+	9,  // 96: neunets.synthesizer.v1.Synthesizer.Open:output_type -> neunets.synthesizer.v1.OpenResponse
+	16, // 97: neunets.synthesizer.v1.Synthesizer.Propose:output_type -> neunets.synthesizer.v1.ProposeResponse
+	25, // 98: neunets.synthesizer.v1.Synthesizer.Ingest:output_type -> neunets.synthesizer.v1.IngestResponse
+	36, // 99: neunets.synthesizer.v1.Synthesizer.Assess:output_type -> neunets.synthesizer.v1.AssessResponse
+	40, // 100: neunets.synthesizer.v1.Synthesizer.Snapshot:output_type -> neunets.synthesizer.v1.SnapshotResponse
+	43, // 101: neunets.synthesizer.v1.Synthesizer.Close:output_type -> neunets.synthesizer.v1.CloseResponse
+	47, // 102: neunets.synthesizer.v1.PluginHost.Register:output_type -> neunets.synthesizer.v1.RegisterResponse
+	49, // 103: neunets.synthesizer.v1.PluginHost.Renew:output_type -> neunets.synthesizer.v1.RenewResponse
+	51, // 104: neunets.synthesizer.v1.PluginHost.EstimateCost:output_type -> neunets.synthesizer.v1.EstimateCostResponse
+	53, // 105: neunets.synthesizer.v1.PluginHost.ValidateGraph:output_type -> neunets.synthesizer.v1.ValidateGraphResponse
+	55, // 106: neunets.synthesizer.v1.PluginHost.ApplyMorphs:output_type -> neunets.synthesizer.v1.ApplyMorphsResponse
+	57, // 107: neunets.synthesizer.v1.PluginHost.QueryExperiments:output_type -> neunets.synthesizer.v1.QueryExperimentsResponse
+	95, // [95:108] is the sub-list for method output_type
+	82, // [82:95] is the sub-list for method input_type
+	82, // [82:82] is the sub-list for extension type_name
+	82, // [82:82] is the sub-list for extension extendee
+	0,  // [0:82] is the sub-list for field type_name
 }
 
 func init() { file_neunets_synthesizer_v1_synthesizer_proto_init() }
@@ -4776,7 +5090,7 @@ func file_neunets_synthesizer_v1_synthesizer_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc), len(file_neunets_synthesizer_v1_synthesizer_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   57,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -404,11 +404,12 @@ var Synthesizer_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	PluginHost_Register_FullMethodName      = "/neunets.synthesizer.v1.PluginHost/Register"
-	PluginHost_Renew_FullMethodName         = "/neunets.synthesizer.v1.PluginHost/Renew"
-	PluginHost_EstimateCost_FullMethodName  = "/neunets.synthesizer.v1.PluginHost/EstimateCost"
-	PluginHost_ValidateGraph_FullMethodName = "/neunets.synthesizer.v1.PluginHost/ValidateGraph"
-	PluginHost_ApplyMorphs_FullMethodName   = "/neunets.synthesizer.v1.PluginHost/ApplyMorphs"
+	PluginHost_Register_FullMethodName         = "/neunets.synthesizer.v1.PluginHost/Register"
+	PluginHost_Renew_FullMethodName            = "/neunets.synthesizer.v1.PluginHost/Renew"
+	PluginHost_EstimateCost_FullMethodName     = "/neunets.synthesizer.v1.PluginHost/EstimateCost"
+	PluginHost_ValidateGraph_FullMethodName    = "/neunets.synthesizer.v1.PluginHost/ValidateGraph"
+	PluginHost_ApplyMorphs_FullMethodName      = "/neunets.synthesizer.v1.PluginHost/ApplyMorphs"
+	PluginHost_QueryExperiments_FullMethodName = "/neunets.synthesizer.v1.PluginHost/QueryExperiments"
 )
 
 // PluginHostClient is the client API for PluginHost service.
@@ -431,6 +432,10 @@ type PluginHostClient interface {
 	ValidateGraph(ctx context.Context, in *ValidateGraphRequest, opts ...grpc.CallOption) (*ValidateGraphResponse, error)
 	// The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone.
 	ApplyMorphs(ctx context.Context, in *ApplyMorphsRequest, opts ...grpc.CallOption) (*ApplyMorphsResponse, error)
+	// What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+	// were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+	// that would be too large lacks the graphs of its last trials, then these trials.
+	QueryExperiments(ctx context.Context, in *QueryExperimentsRequest, opts ...grpc.CallOption) (*QueryExperimentsResponse, error)
 }
 
 type pluginHostClient struct {
@@ -491,6 +496,16 @@ func (c *pluginHostClient) ApplyMorphs(ctx context.Context, in *ApplyMorphsReque
 	return out, nil
 }
 
+func (c *pluginHostClient) QueryExperiments(ctx context.Context, in *QueryExperimentsRequest, opts ...grpc.CallOption) (*QueryExperimentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QueryExperimentsResponse)
+	err := c.cc.Invoke(ctx, PluginHost_QueryExperiments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PluginHostServer is the server API for PluginHost service.
 // All implementations must embed UnimplementedPluginHostServer
 // for forward compatibility.
@@ -511,6 +526,10 @@ type PluginHostServer interface {
 	ValidateGraph(context.Context, *ValidateGraphRequest) (*ValidateGraphResponse, error)
 	// The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone.
 	ApplyMorphs(context.Context, *ApplyMorphsRequest) (*ApplyMorphsResponse, error)
+	// What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+	// were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+	// that would be too large lacks the graphs of its last trials, then these trials.
+	QueryExperiments(context.Context, *QueryExperimentsRequest) (*QueryExperimentsResponse, error)
 	mustEmbedUnimplementedPluginHostServer()
 }
 
@@ -535,6 +554,9 @@ func (UnimplementedPluginHostServer) ValidateGraph(context.Context, *ValidateGra
 }
 func (UnimplementedPluginHostServer) ApplyMorphs(context.Context, *ApplyMorphsRequest) (*ApplyMorphsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ApplyMorphs not implemented")
+}
+func (UnimplementedPluginHostServer) QueryExperiments(context.Context, *QueryExperimentsRequest) (*QueryExperimentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method QueryExperiments not implemented")
 }
 func (UnimplementedPluginHostServer) mustEmbedUnimplementedPluginHostServer() {}
 func (UnimplementedPluginHostServer) testEmbeddedByValue()                    {}
@@ -647,6 +669,24 @@ func _PluginHost_ApplyMorphs_Handler(srv interface{}, ctx context.Context, dec f
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PluginHost_QueryExperiments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QueryExperimentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PluginHostServer).QueryExperiments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PluginHost_QueryExperiments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PluginHostServer).QueryExperiments(ctx, req.(*QueryExperimentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PluginHost_ServiceDesc is the grpc.ServiceDesc for PluginHost service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -673,6 +713,10 @@ var PluginHost_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ApplyMorphs",
 			Handler:    _PluginHost_ApplyMorphs_Handler,
+		},
+		{
+			MethodName: "QueryExperiments",
+			Handler:    _PluginHost_QueryExperiments_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -97,6 +97,22 @@ class TrialRecord(google.protobuf.message.Message):
         ) -> None: ...
         def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
 
+    @typing.final
+    class LabelsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.str
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.str = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
     RUN_FIELD_NUMBER: builtins.int
     TRIAL_FIELD_NUMBER: builtins.int
     CANDIDATE_FIELD_NUMBER: builtins.int
@@ -128,6 +144,7 @@ class TrialRecord(google.protobuf.message.Message):
     PARENT_FIELD_NUMBER: builtins.int
     LINEAGE_FIELD_NUMBER: builtins.int
     CONTINUED_FIELD_NUMBER: builtins.int
+    LABELS_FIELD_NUMBER: builtins.int
     run: builtins.str
     trial: builtins.str
     candidate: builtins.str
@@ -185,6 +202,10 @@ class TrialRecord(google.protobuf.message.Message):
     def lineage(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[neunets.synthesizer.v1.synthesizer_pb2.Morph]:
         """How the network came from it, with the weights that it has left; empty: nothing is inherited."""
 
+    @property
+    def labels(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.str]:
+        """Of the candidate."""
+
     def __init__(
         self,
         *,
@@ -219,9 +240,10 @@ class TrialRecord(google.protobuf.message.Message):
         parent: builtins.str = ...,
         lineage: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Morph] | None = ...,
         continued: builtins.str = ...,
+        labels: collections.abc.Mapping[builtins.str, builtins.str] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["asked", b"asked", "checkpoint", b"checkpoint", "graph", b"graph", "incumbent", b"incumbent", "recipe", b"recipe", "result", b"result"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continued", b"continued", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "lineage", b"lineage", "losses", b"losses", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accumulate", b"accumulate", "activation_bytes", b"activation_bytes", "artifacts", b"artifacts", "asked", b"asked", "attempt", b"attempt", "candidate", b"candidate", "checkpoint", b"checkpoint", "closes", b"closes", "continued", b"continued", "continues", b"continues", "device_s", b"device_s", "figures", b"figures", "final_of", b"final_of", "flops", b"flops", "graph", b"graph", "halvings", b"halvings", "incumbent", b"incumbent", "injected", b"injected", "labels", b"labels", "lineage", b"lineage", "losses", b"losses", "params", b"params", "parent", b"parent", "rationale", b"rationale", "recipe", b"recipe", "result", b"result", "run", b"run", "state", b"state", "threads", b"threads", "trial", b"trial", "variants", b"variants", "worker", b"worker"]) -> None: ...
 
 global___TrialRecord = TrialRecord
 

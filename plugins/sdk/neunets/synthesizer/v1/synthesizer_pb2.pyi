@@ -1784,3 +1784,140 @@ class ApplyMorphsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["diagnostics", b"diagnostics", "graph", b"graph"]) -> None: ...
 
 global___ApplyMorphsResponse = ApplyMorphsResponse
+
+@typing.final
+class QueryExperimentsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: builtins.int
+    DATASETS_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    SYNTHESIZER_FIELD_NUMBER: builtins.int
+    WITHOUT_GRAPHS_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    """The run that asks."""
+    datasets: builtins.int
+    """The most similar ones, at most 64; 0: 16."""
+    trials: builtins.int
+    """The best of each data set, at most 64; 0: 8."""
+    synthesizer: builtins.str
+    """Only its trials; empty: those of all."""
+    without_graphs: builtins.bool
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        datasets: builtins.int = ...,
+        trials: builtins.int = ...,
+        synthesizer: builtins.str = ...,
+        without_graphs: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["datasets", b"datasets", "run", b"run", "synthesizer", b"synthesizer", "trials", b"trials", "without_graphs", b"without_graphs"]) -> None: ...
+
+global___QueryExperimentsRequest = QueryExperimentsRequest
+
+@typing.final
+class QueryExperimentsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    EXPERIENCES_FIELD_NUMBER: builtins.int
+    @property
+    def experiences(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Experience]:
+        """By distance; what was learned on the run's own data comes first."""
+
+    def __init__(
+        self,
+        *,
+        experiences: collections.abc.Iterable[global___Experience] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["experiences", b"experiences"]) -> None: ...
+
+global___QueryExperimentsResponse = QueryExperimentsResponse
+
+@typing.final
+class Experience(google.protobuf.message.Message):
+    """Of one data set, in all runs on it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    INPUT_FIELD_NUMBER: builtins.int
+    DATASET_FIELD_NUMBER: builtins.int
+    DISTANCE_FIELD_NUMBER: builtins.int
+    TRIALS_FIELD_NUMBER: builtins.int
+    distance: builtins.float
+    """From the asking run's data: each meta-feature and the logarithms of rows, classes and rows of a class, and the extents
+    of the input, are scaled to 0..1 over all known data sets, and the differences summed; one that is known of only one
+    of the two counts 1. 0: the same data, or data that look alike.
+    """
+    @property
+    def input(self) -> neunets.graph.v1.graph_pb2.Input: ...
+    @property
+    def dataset(self) -> global___DatasetProfile: ...
+    @property
+    def trials(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___PastTrial]:
+        """The best first, by the objective. Of trainings that continue one another, the last."""
+
+    def __init__(
+        self,
+        *,
+        input: neunets.graph.v1.graph_pb2.Input | None = ...,
+        dataset: global___DatasetProfile | None = ...,
+        distance: builtins.float = ...,
+        trials: collections.abc.Iterable[global___PastTrial] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["dataset", b"dataset", "input", b"input"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["dataset", b"dataset", "distance", b"distance", "input", b"input", "trials", b"trials"]) -> None: ...
+
+global___Experience = Experience
+
+@typing.final
+class PastTrial(google.protobuf.message.Message):
+    """A trial of a search that has ended, SUCCEEDED or STOPPED."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class MetricsEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.float
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.float = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    RUN_FIELD_NUMBER: builtins.int
+    SYNTHESIZER_FIELD_NUMBER: builtins.int
+    CANDIDATE_FIELD_NUMBER: builtins.int
+    METRICS_FIELD_NUMBER: builtins.int
+    DEVICE_S_FIELD_NUMBER: builtins.int
+    run: builtins.str
+    synthesizer: builtins.str
+    device_s: builtins.float
+    @property
+    def candidate(self) -> global___Candidate:
+        """Its network, its recipe as it was asked for, its rationale and its labels."""
+
+    @property
+    def metrics(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
+        """As in TrialEnded."""
+
+    def __init__(
+        self,
+        *,
+        run: builtins.str = ...,
+        synthesizer: builtins.str = ...,
+        candidate: global___Candidate | None = ...,
+        metrics: collections.abc.Mapping[builtins.str, builtins.float] | None = ...,
+        device_s: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["candidate", b"candidate"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["candidate", b"candidate", "device_s", b"device_s", "metrics", b"metrics", "run", b"run", "synthesizer", b"synthesizer"]) -> None: ...
+
+global___PastTrial = PastTrial

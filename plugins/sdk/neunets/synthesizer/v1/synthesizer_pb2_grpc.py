@@ -439,6 +439,11 @@ class PluginHostStub(object):
                 request_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.SerializeToString,
                 response_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.FromString,
                 _registered_method=True)
+        self.QueryExperiments = channel.unary_unary(
+                '/neunets.synthesizer.v1.PluginHost/QueryExperiments',
+                request_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsRequest.SerializeToString,
+                response_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsResponse.FromString,
+                _registered_method=True)
 
 
 class PluginHostServicer(object):
@@ -484,6 +489,15 @@ class PluginHostServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def QueryExperiments(self, request, context):
+        """What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+        were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+        that would be too large lacks the graphs of its last trials, then these trials.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PluginHostServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -511,6 +525,11 @@ def add_PluginHostServicer_to_server(servicer, server):
                     servicer.ApplyMorphs,
                     request_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.FromString,
                     response_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.SerializeToString,
+            ),
+            'QueryExperiments': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueryExperiments,
+                    request_deserializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsRequest.FromString,
+                    response_serializer=neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -649,6 +668,33 @@ class PluginHost(object):
             '/neunets.synthesizer.v1.PluginHost/ApplyMorphs',
             neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsRequest.SerializeToString,
             neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.ApplyMorphsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueryExperiments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/neunets.synthesizer.v1.PluginHost/QueryExperiments',
+            neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsRequest.SerializeToString,
+            neunets_dot_synthesizer_dot_v1_dot_synthesizer__pb2.QueryExperimentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -267,6 +267,15 @@ class PluginHostStub:
     ]
     """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
 
+    QueryExperiments: grpc.UnaryUnaryMultiCallable[
+        neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsRequest,
+        neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsResponse,
+    ]
+    """What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+    were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+    that would be too large lacks the graphs of its last trials, then these trials.
+    """
+
 class PluginHostAsyncStub:
     """Served by the engine to plugins."""
 
@@ -304,6 +313,15 @@ class PluginHostAsyncStub:
         neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse,
     ]
     """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
+
+    QueryExperiments: grpc.aio.UnaryUnaryMultiCallable[
+        neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsRequest,
+        neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsResponse,
+    ]
+    """What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+    were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+    that would be too large lacks the graphs of its last trials, then these trials.
+    """
 
 class PluginHostServicer(metaclass=abc.ABCMeta):
     """Served by the engine to plugins."""
@@ -352,5 +370,16 @@ class PluginHostServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.ApplyMorphsResponse]]:
         """The graph that named morphisms make of another one: what the engine derives where a candidate brings a lineage alone."""
+
+    @abc.abstractmethod
+    def QueryExperiments(
+        self,
+        request: neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsResponse, collections.abc.Awaitable[neunets.synthesizer.v1.synthesizer_pb2.QueryExperimentsResponse]]:
+        """What runs of the same task and the same objective have learned, on the most similar data first. Only runs count that
+        were over when the asking one was created, so that a plugin that is started again gets the same answer. A message
+        that would be too large lacks the graphs of its last trials, then these trials.
+        """
 
 def add_PluginHostServicer_to_server(servicer: PluginHostServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
