@@ -48,7 +48,12 @@ def test_less_than_a_pass_where_that_is_an_eighth_of_the_time() -> None:
 
 
 def test_small_data_are_seen_more_than_once() -> None:
-    assert planned(settings_of({}), 1_000, flops_of(1.0, 1_000), timed(900.0)).epochs[0] == 10.0
+    assert planned(settings_of({}), 1_000, flops_of(1.0, 1_000), timed(900.0)).epochs[0] == 3.0
+
+
+@pytest.mark.parametrize(("limit", "epochs"), [(100.0, (3.0, 9.0, 27.0, 81.0)), (27.0, (3.0, 9.0, 27.0)), (2.0, ())])
+def test_no_rung_is_longer_than_a_recipe_may_be(limit: float, epochs: tuple[float, ...]) -> None:
+    assert planned(settings_of({}), 1_000, flops_of(1.0, 1_000), timed(900.0), limit).epochs == epochs
 
 
 @pytest.mark.parametrize("search_s", [8 * SHORTEST_S - 1, 1.0])
@@ -57,7 +62,7 @@ def test_a_short_search_has_no_rungs(search_s: float) -> None:
 
 
 def test_networks_that_see_too_little_in_the_time_have_no_rungs() -> None:
-    assert planned(settings_of({}), 50_000, flops_of(200.0, 50_000), timed(150.0)).epochs == ()
+    assert planned(settings_of({}), 50_000, flops_of(400.0, 50_000), timed(150.0)).epochs == ()
 
 
 @pytest.mark.parametrize(("trials", "rungs"), [(3, 0), (4, 2), (12, 2), (13, 3), (40, 4), (None, 6)])

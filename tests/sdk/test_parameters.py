@@ -139,6 +139,30 @@ def test_what_is_spelt_is_read(case: tuple[Parameters, Configuration]) -> None:
     assert space.read(text) == configuration
 
 
+@given(count=st.integers(1, 256), data=st.data())
+def test_two_digits_of_its_place_tell_a_value(count: int, data: st.DataObject) -> None:
+    space, value = Parameters((whole("count", 1, count),)), data.draw(st.integers(1, count))
+    spelt = int(space.spell({"count": value}), 16)
+    assert spelt == (2 * value - 1) * 128 // count
+    assert space.entries[0].at((spelt + 0.5) / 256) == value
+
+
+@given(count=st.integers(1, 256), other=st.integers(1, 256), data=st.data())
+def test_an_ordered_value_goes_over_by_its_place(count: int, other: int, data: st.DataObject) -> None:
+    there, here = whole("count", 1, count), whole("count", 1, other)
+    value = data.draw(st.integers(1, count))
+    taken = here.like(there, value)
+    assert isinstance(taken, int)
+    assert here.place(taken) == pytest.approx(there.place(value), abs=0.5 / other + 1e-9)
+    assert here.like(here, taken) == taken
+
+
+def test_an_unordered_value_goes_over_as_it_is() -> None:
+    there = choice("kind", "a", "b", "c")
+    assert choice("kind", "c", "b").like(there, "b") == "b"
+    assert choice("kind", "c", "b").like(there, "a") is None
+
+
 @given(case=configured(), data=st.data())
 def test_no_other_text_is_read(case: tuple[Parameters, Configuration], data: st.DataObject) -> None:
     space, configuration = case
@@ -153,9 +177,10 @@ def test_no_other_text_is_read(case: tuple[Parameters, Configuration], data: st.
     assert space.spell(read) == changed
 
 
-@pytest.mark.parametrize("text", ["-1", "+1", " 1", "0A", "1", "", "0101", "..", "0b", "zz"])
-def test_what_only_looks_like_a_number_is_not_read(text: str) -> None:
-    assert Parameters((whole("count", 0, 10),)).read("0a") == {"count": 10}
+@pytest.mark.parametrize("text", ["-1", "+1", " 1", "0B", "b", "", "0b0b", "..", "0a", "ff", "zz"])
+def test_what_only_looks_like_a_place_is_not_read(text: str) -> None:
+    assert Parameters((whole("count", 0, 10),)).read("0b") == {"count": 0}
+    assert Parameters((whole("count", 0, 10),)).read("f4") == {"count": 10}
     with pytest.raises(InvalidRequest):
         Parameters((whole("count", 0, 10),)).read(text)
 

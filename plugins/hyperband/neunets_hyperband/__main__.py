@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from neunets.synthesizer import serve
+from neunets_hyperband.first_day import SHIPPED, read_experiences
 from neunets_hyperband.session import Hyperband
 
 if __name__ == "__main__":
-    raise SystemExit(serve(Hyperband()))
+    raise SystemExit(serve(Hyperband(read_experiences(SHIPPED))))

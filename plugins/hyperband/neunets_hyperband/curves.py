@@ -22,6 +22,10 @@ BELIEF: Final = 4.0
 
 Array = NDArray[np.float64]
 
+_POWERS: Final = -np.geomspace(0.1, 2.5, 8)[:, np.newaxis]
+_DECAYS: Final = np.geomspace(0.03, 1.0, 8)[:, np.newaxis]
+_SCALES, _RATES = (grid.reshape(-1, 1) for grid in np.meshgrid((0.02, 0.08, 0.3), (0.5, 1.0, 2.0)))
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -79,7 +83,5 @@ def widened(found: Forecast, misses: Sequence[float]) -> Forecast:
 
 def _shapes(times: Array) -> Array:
     """(K, N): falling functions of times (N,), in parts of the whole training."""
-    powers = times ** -np.geomspace(0.1, 2.5, 8)[:, np.newaxis]
-    decays = np.exp(-times / np.geomspace(0.03, 1.0, 8)[:, np.newaxis])
-    scales, rates = (grid.reshape(-1, 1) for grid in np.meshgrid((0.02, 0.08, 0.3), (0.5, 1.0, 2.0)))
-    return np.concatenate([powers, decays, 1.0 / (1.0 + (times / scales) ** rates)])
+    logarithmic = 1.0 / (1.0 + (times / _SCALES) ** _RATES)
+    return np.concatenate([times**_POWERS, np.exp(-times / _DECAYS), logarithmic])

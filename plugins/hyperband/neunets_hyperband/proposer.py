@@ -11,7 +11,7 @@ from neunets.cost import cost
 from neunets.draws import generator
 from neunets.graph import Graph
 from neunets.sentences import sentence
-from neunets.spaces import Designs
+from neunets.spaces import Configuration, Designs
 from neunets.synthesizer import Budget, Candidate, Problem, Recipe
 from neunets_hyperband import asha, halving
 from neunets_hyperband.ladder import Ladder
@@ -19,7 +19,8 @@ from neunets_hyperband.levels import brackets
 from neunets_hyperband.model import Guide
 from neunets_hyperband.settings import Mode, Settings
 from neunets_hyperband.steps import Step
-from neunets_hyperband.trainings import BRACKET, LADDER, NO_DESIGN, RUNG, Training, Trainings
+from neunets_hyperband.trainings import BRACKET, FROM, LADDER, NO_DESIGN, RUNG, Training, Trainings
+from neunets_hyperband.warm import Warm
 
 __all__ = ["Proposer"]
 
@@ -43,6 +44,7 @@ class Proposer:
     ladder: Ladder
     guide: Guide | None
     standard: Graph | None
+    warm: Warm
 
     def candidate(self, trainings: Trainings) -> Candidate | None:
         """The next one. None: there is nothing new, and nobody who can train on."""
@@ -75,17 +77,37 @@ class Proposer:
         if is_first and self.standard is not None and canonical_hash(self.standard) not in trainings.known:
             rationale = f"{self._place(step)}the standard network, the yardstick of all that is drawn"
             return Candidate(self.standard, self._recipe(Recipe(), step), rationale, labels=self._labels(step))
+        return self._remembered(step, trainings) or self._drawn(step, trainings)
+
+    def _remembered(self, step: Step, trainings: Trainings) -> Candidate | None:
+        """What has done well on other data; in the first bracket alone, so that it begins on the lowest rung."""
+        if trainings.remembered >= self.settings.warm or step.bracket > 0:
+            return None
+        for start in self.warm.starts():
+            found = self._new(start.configuration, step, trainings, start.why)
+            if found is not None:
+                return replace(found, labels={**found.labels, FROM: start.source})
+        return None
+
+    def _drawn(self, step: Step, trainings: Trainings) -> Candidate | None:
+        """At random, or by the model."""
         for draw in range(DRAWS):
             rng = generator(self.seed, trainings.proposed, draw)
             guide = self.guide if rng.random() >= self.settings.random_fraction else None
             chosen = self.designs.parameters.sample(rng) if guide is None else guide.model.draw(rng)
-            graph = self.designs.graph(chosen)
-            if self._is_allowed(graph) and canonical_hash(graph) not in trainings.known:
-                text = f"{self._place(step)}drawn {self._source(guide)}: {self.designs.told(chosen)}"
-                recipe = self._recipe(self.designs.recipe(chosen), step)
-                labels = self._labels(step, self.designs.labels(chosen))
-                return Candidate(graph, recipe, sentence(text), labels=labels)
+            found = self._new(chosen, step, trainings, f"drawn {self._source(guide)}")
+            if found is not None:
+                return found
         return None
+
+    def _new(self, chosen: Configuration, step: Step, trainings: Trainings, why: str) -> Candidate | None:
+        """None: it is not allowed, or the run has seen it."""
+        graph = self.designs.graph(chosen)
+        if not self._is_allowed(graph) or canonical_hash(graph) in trainings.known:
+            return None
+        text = f"{self._place(step)}{why}: {self.designs.told(chosen)}"
+        recipe = self._recipe(self.designs.recipe(chosen), step)
+        return Candidate(graph, recipe, sentence(text), labels=self._labels(step, self.designs.labels(chosen)))
 
     def _continued(self, step: Step, before: Training) -> Candidate:
         recipe = Recipe(epochs=self.ladder.epochs[step.rung], resume_trial=before.trial)

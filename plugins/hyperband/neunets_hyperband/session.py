@@ -20,6 +20,7 @@ from neunets.synthesizer import (
     Description,
     Event,
     Exhausted,
+    Experience,
     Problem,
     Proposals,
     Proposed,
@@ -33,11 +34,16 @@ from neunets_hyperband.proposer import DRAWS, Proposer
 from neunets_hyperband.settings import SCHEMA, Modelling, Representation, Settings, settings_of
 from neunets_hyperband.stopping import hopeless
 from neunets_hyperband.trainings import Status, Trainings
+from neunets_hyperband.warm import Warm
 
 __all__ = ["Hyperband", "HyperbandRun"]
 
 
 class Hyperband:
+    def __init__(self, first_day: Sequence[Experience] = ()) -> None:
+        """`first_day`: what a run may begin with where earlier ones have told little."""
+        self._first_day = first_day
+
     def describe(self) -> Description:
         return Description(
             "hyperband",
@@ -51,21 +57,24 @@ class Hyperband:
         )
 
     def open(self, problem: Problem, settings: Mapping[str, object], seed: int) -> HyperbandRun:
-        return HyperbandRun(problem, settings_of(settings), seed)
+        return HyperbandRun(problem, settings_of(settings), seed, self._first_day)
 
 
 class HyperbandRun:
     """One run. Candidate k draws from the seed and k, so that a replay restores everything.
 
-    The rungs are decided with the first candidate, and are in the labels of all; so is each configuration.
+    The rungs are decided with the first candidate, and are in the labels of all; so is each configuration, and that it
+    has done well on other data: were these told of differently in a replay, only what is proposed later would change.
     """
 
-    def __init__(self, problem: Problem, settings: Settings, seed: int) -> None:
+    def __init__(self, problem: Problem, settings: Settings, seed: int, first_day: Sequence[Experience]) -> None:
         """Raises: UnsupportedProblem, which names the smallest bounds that could be kept."""
         self._problem, self._settings, self._seed = problem, settings, seed
         self._trainings = Trainings(problem.metric)
         self._places: dict[str, NDArray[np.float64]] = {}  # of configurations, by their candidates
+        self._built: tuple[int | None, Designs] | None = None  # the last ones, with their bound
         self._designs = self._designs_within(problem.max_flops)
+        self._warm = Warm(problem, self._designs, first_day, seed)
         if problem.max_flops is not None:
             smallest = (space.graph(space.parameters.first()) for space in self._designs.spaces.values())
             flops = min(cost(graph).flops for graph in smallest)
@@ -108,15 +117,18 @@ class HyperbandRun:
         ladder = self._trainings.ladder
         standard = None if ladder is not None else self._standard(most_flops)
         if ladder is None:
-            ladder = planned(self._settings, self._problem.train_rows, designs.typical_flops(), budget)
+            rows, limit = self._problem.train_rows, self._problem.most_epochs()
+            ladder = planned(self._settings, rows, designs.typical_flops(), budget, limit)
         guide = self._guide(ladder)
-        return Proposer(self._problem, self._settings, self._seed, budget, designs, ladder, guide, standard)
+        return Proposer(self._problem, self._settings, self._seed, budget, designs, ladder, guide, standard, self._warm)
 
     def _designs_within(self, most_flops: int | None) -> Designs:
         """Raises: UnsupportedProblem."""
-        space, joint = self._settings.space, self._settings.joint
-        names = tuple(SPACES) if space is Representation.ALL else (space.value,)
-        return Designs.of(self._problem, names, ("constant",) if joint else (), most_flops)
+        if self._built is None or self._built[0] != most_flops:
+            space, joint = self._settings.space, self._settings.joint
+            names = tuple(SPACES) if space is Representation.ALL else (space.value,)
+            self._built = most_flops, Designs.of(self._problem, names, ("constant",) if joint else (), most_flops)
+        return self._built[1]
 
     def _standard(self, most_flops: int | None) -> Graph | None:
         """None: it does not keep the user's bound."""

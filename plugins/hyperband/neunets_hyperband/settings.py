@@ -11,7 +11,9 @@ from typing import Final
 from neunets.errors import InvalidRequest
 from neunets_hyperband.levels import Convention
 
-__all__ = ["PRESETS", "SCHEMA", "Mode", "Modelling", "Representation", "Settings", "settings_of"]
+__all__ = ["MOST_WARM", "PRESETS", "SCHEMA", "Mode", "Modelling", "Representation", "Settings", "settings_of"]
+
+MOST_WARM: Final = 32
 
 
 class Mode(Enum):
@@ -54,6 +56,7 @@ class Settings:
     passes: float
     averaging: float
     stop_below: float
+    warm: int
     min_epochs: float | None = None
     max_epochs: float | None = None
 
@@ -69,9 +72,11 @@ FAST: Final = Settings(
     passes=16.0,
     averaging=0.25,
     stop_below=0.05,
+    warm=5,
 )
-# As published: none of them stops a training before its rung, and their configurations have the rates in them.
-_PUBLISHED: Final = replace(FAST, joint=True, stop_below=0.0)
+# As published: none of them stops a training before its rung, or knows of other data, and their configurations have the
+# rates in them.
+_PUBLISHED: Final = replace(FAST, joint=True, stop_below=0.0, warm=0)
 PRESETS: Final[Mapping[str, Settings]] = MappingProxyType(
     {
         "fast": FAST,
@@ -120,6 +125,7 @@ _TABLE: Final[Mapping[str, Mapping[str, object]]] = {
     "passes": _number("times that the whole wall budget could train each network on the data", 1.0, 1e6),
     "averaging": _number("last fraction of the steps whose weights are averaged, where it is not searched", 0.01, 0.9),
     "stop_below": _number("chance to be among the best of its rung below which a training ends; 0: never", 0.0, 0.5),
+    "warm": _number("networks to begin with that have done well on other data, at most", 0, MOST_WARM, "integer"),
     "min_epochs": _number("of the lowest rung; by default by the size of the data and the time", 1e-3, 1e5),
     "max_epochs": _number("of the highest rung; by default as the time allows", 1e-3, 1e5),
 }

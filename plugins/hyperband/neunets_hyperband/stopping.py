@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 
 from neunets.synthesizer import StopTrial
-from neunets_hyperband.curves import forecast, miss, widened
+from neunets_hyperband.curves import forecast, widened
 from neunets_hyperband.ladder import Ladder
 from neunets_hyperband.settings import Settings
 from neunets_hyperband.trainings import Status, Training, Trainings
 
 __all__ = ["hopeless"]
 
-# Of finished curves, the last ones, from which it is learned how far forecasts miss.
+# Of the trainings that have ended, the last ones, from which it is learned how far forecasts miss.
 REMEMBERED: Final = 32
 
 
@@ -26,7 +26,7 @@ def hopeless(trainings: Trainings, ladder: Ladder, running: Sequence[str], setti
     open_ones = [each for each in known if each.status is Status.OPEN]
     if not open_ones or not ladder.epochs or not settings.stop_below:
         return ()
-    misses, stopped = _misses(trainings), list[StopTrial]()
+    misses, stopped = trainings.misses[-REMEMBERED:], list[StopTrial]()
     for training in open_ones:
         wanted = _wanted(trainings.all, training.rung, settings.eta, is_highest=training.rung == len(ladder.epochs) - 1)
         found = forecast(trainings.curves.get(training.network, {}), ladder.epochs[training.rung])
@@ -46,10 +46,3 @@ def _wanted(trainings: Sequence[Training], rung: int, eta: int, is_highest: bool
     )
     places = 1 if is_highest else len(values) // eta
     return values[places - 1] if 1 <= places <= len(values) else None
-
-
-def _misses(trainings: Trainings) -> list[float]:
-    """Of forecasts that could have been made of trainings that have come to their ends."""
-    finished = [each for each in trainings.all if each.status is Status.ENDED and each.epochs > 0.0]
-    found = (miss(trainings.curves.get(each.network, {}), each.epochs) for each in finished[-REMEMBERED:])
-    return [each for each in found if each is not None]

@@ -21,12 +21,15 @@ from neunets.synthesizer import (
     TrialStarted,
     TrialState,
 )
+from neunets_hyperband.curves import miss
 from neunets_hyperband.ladder import Ladder
 
-__all__ = ["BRACKET", "LADDER", "NO_DESIGN", "RUNG", "Status", "Training", "Trainings"]
+__all__ = ["BRACKET", "DESIGN", "FROM", "LADDER", "NO_DESIGN", "RUNG", "Status", "Training", "Trainings"]
 
 # Labels of a candidate: where it stands, what rungs there are, and the design of its network.
 RUNG, BRACKET, LADDER = "rung", "bracket", "ladder"
+# Only of one that has done well on other data.
+FROM: Final = "from"
 DESIGN: Final = ("space", "network", "training")
 # With them a trial leaves a checkpoint.
 RESUMABLE: Final = frozenset({TrialState.SUCCEEDED, TrialState.STOPPED})
@@ -73,15 +76,19 @@ class Trainings:
         self._all: dict[str, Training] = {}  # by candidate, in the order in which they were proposed
         self._candidates: dict[str, str] = {}  # by trial
         self.curves: dict[str, dict[float, float]] = {}  # network → epoch → value
+        self.misses: list[float] = []  # by which forecasts would have missed the ends of trainings
         self.known: set[str] = set()  # canonical hashes of all networks that the run has seen
         self.ladder: Ladder | None = None  # None: nothing was proposed yet
         self.proposed = 0
+        self.remembered = 0  # of them, those that have done well on other data
 
     def copied(self) -> Trainings:
         """To be told of what may be proposed, and of no results."""
         made = Trainings(self._metric)
         made._all, made._candidates, made.curves = dict(self._all), dict(self._candidates), self.curves
+        made.misses = self.misses
         made.known, made.ladder, made.proposed = set(self.known), self.ladder, self.proposed
+        made.remembered = self.remembered
         return made
 
     @property
@@ -114,6 +121,7 @@ class Trainings:
     def _add(self, name: str, candidate: Candidate) -> None:
         labels, begun = candidate.labels, name
         self.proposed += 1
+        self.remembered += FROM in labels
         if self.ladder is None:
             self.ladder = Ladder.read(labels[LADDER])
         before = self.of_trial(candidate.recipe.resume_trial or "")
@@ -135,6 +143,8 @@ class Trainings:
         is_good = event.state in RESUMABLE and math.isfinite(value)
         if is_good and math.isfinite(epochs):
             self._measure(event.trial, epochs, value)
+            missed = miss(self.curves.get(self._all[event.candidate].network, {}), epochs)
+            self.misses += [] if missed is None else [missed]
         self._change(
             event.candidate,
             status=Status.ENDED,

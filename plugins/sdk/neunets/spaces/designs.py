@@ -8,13 +8,15 @@ from statistics import median
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
+import numpy as np
+
 from neunets.cost import cost
 from neunets.draws import generator
-from neunets.errors import UnsupportedProblem
+from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.graph import Graph
 from neunets.spaces.branched import BranchedCells
 from neunets.spaces.motifs import Motifs
-from neunets.spaces.parameters import AnyOf, Condition, Configuration, Parameter, Parameters, choice
+from neunets.spaces.parameters import AnyOf, Condition, Configuration, Parameter, Parameters, Value, choice
 from neunets.spaces.plain import PlainChains
 from neunets.spaces.skip import SkipChains
 from neunets.spaces.space import Space
@@ -82,11 +84,32 @@ class Designs:
 
     def read(self, labels: Mapping[str, str]) -> Configuration:
         """The inverse of `labels`. Raises: InvalidRequest for what they have not written."""
-        name = labels["space"]
-        network = self.spaces[name].parameters.read(labels["network"])
+        name = labels.get("space", "")
+        if name not in self.spaces:
+            raise InvalidRequest("configuration", f"the space {name!r} is none of {', '.join(self.spaces)}")
+        network = self.spaces[name].parameters.read(labels.get("network", ""))
         chosen = {SPACE: name} if len(self.spaces) > 1 else {}
         named = {f"{name}/{key}": value for key, value in network.items()}
         return {**chosen, **named, **self.training.read(labels.get("training", ""))}
+
+    def transferred(self, labels: Mapping[str, str], source: Designs, rng: np.random.Generator) -> Configuration | None:
+        """What the design that `source` has labelled for other data is on these.
+
+        Ordered values go over by their places, others as they are; what these data have besides is drawn. None: the
+        labels are none of `source`, or of a space that is not here.
+        """
+        try:
+            read = source.read(labels)
+        except InvalidRequest:
+            return None
+        if labels["space"] not in self.spaces:
+            return None
+        given: dict[str, Value] = {SPACE: labels["space"]}
+        theirs = {entry.name: entry for entry in source.parameters if entry.name in read}
+        for entry in self.parameters:
+            if entry.name in theirs and (value := entry.like(theirs[entry.name], read[entry.name])) is not None:
+                given[entry.name] = value
+        return self.parameters.completed(given, rng)
 
     def typical_flops(self) -> float:
         """Of one example, forward: half of what is drawn has less."""

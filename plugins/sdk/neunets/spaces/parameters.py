@@ -30,7 +30,7 @@ Value: TypeAlias = int | float | str | bool
 Configuration: TypeAlias = Mapping[str, Value]
 Kind = TypeVar("Kind", int, float, str, bool)
 
-# Two hexadecimal digits spell a value.
+# Two hexadecimal digits spell a value's place, in parts of 256: so many values have different ones.
 MOST_VALUES: Final = 256
 INACTIVE: Final = ".."
 # A neighbour of an ordered value is at most this part of all values away.
@@ -106,6 +106,12 @@ class Parameter:
     def at(self, place: float) -> Value:
         """The inverse of `place`, for any number."""
         return self.values[min(int(min(max(place, 0.0), 1.0) * len(self.values)), len(self.values) - 1)]
+
+    def like(self, other: Parameter, value: Value) -> Value | None:
+        """Of an ordered one, the value at the place of `value` in `other`; else the same. None: it has none such."""
+        if self.is_ordered:
+            return self.at(other.place(value))
+        return value if value in self.values else None
 
 
 def choice(name: str, *values: Value, when: tuple[Condition | AnyOf, ...] = ()) -> Parameter:
@@ -219,9 +225,11 @@ class Parameters:
         return self._chosen(lambda entry: entry.at(0.5 if math.isnan(places[entry.name]) else places[entry.name]))
 
     def spell(self, configuration: Configuration) -> str:
-        """Two characters a parameter."""
+        """Two characters a parameter: the place of its value in parts of 256, which other grids have, too."""
         return "".join(
-            f"{entry.values.index(configuration[entry.name]):02x}" if entry.name in configuration else INACTIVE
+            f"{int(MOST_VALUES * entry.place(configuration[entry.name])):02x}"
+            if entry.name in configuration
+            else INACTIVE
             for entry in self.entries
         )
 
@@ -230,15 +238,15 @@ class Parameters:
         spelt = [text[start : start + 2] for start in range(0, len(text), 2)]
         try:
             made = {
-                entry.name: entry.values[int(part, 16)]
+                entry.name: entry.at((int(part, 16) + 0.5) / MOST_VALUES)
                 for entry, part in zip(self.entries, spelt, strict=True)
                 if part != INACTIVE
             }
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             raise InvalidRequest("configuration", f"{text!r} is not of this space") from error
         if any(entry.is_active(made) != (entry.name in made) for entry in self.entries):
             raise InvalidRequest("configuration", f"{text!r} has not exactly the active parameters")
-        if self.spell(made) != text:  # of a sign, a space or a capital letter an integer can be read as well
+        if self.spell(made) != text:  # of no value's place, or with a sign, a space or a capital letter
             raise InvalidRequest("configuration", f"{text!r} is not of this space")
         return made
 

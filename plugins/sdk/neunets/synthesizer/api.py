@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -112,6 +113,12 @@ class Problem:
     # What runs that were over before this one began have learned on other data, most similar first; it is asked for
     # when it is wanted, and is empty where nobody can tell.
     past: Callable[[], Sequence[Experience]] = field(default=tuple, compare=False, repr=False)
+
+    def most_epochs(self) -> float:
+        """That a recipe may have."""
+        properties = self.recipe_schema.get("properties", {})
+        epochs = properties.get("epochs", {}) if isinstance(properties, Mapping) else {}
+        return float(epochs.get("maximum", math.inf))
 
 
 @dataclass(frozen=True, slots=True)
