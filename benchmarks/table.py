@@ -1,12 +1,14 @@
 """A table of trained networks: the same configurations on several data sets, each with its whole learning curve.
 
-Configuration k is drawn from all four spaces and the hyper-parameters beside them, by the seed and k alone; on another
-data set it is the same, as far as that one's input allows. Each is trained at a constant rate with averaged weights, so
-that the curve up to any epoch is what a training to that epoch gives, and validated after each epoch. Data sets are cut
-to a few thousand rows and networks to few operations, so that hundreds come to an end within two hours of two cores.
+Configuration k is drawn from chains with and without skips, and but for each third one from the hyper-parameters beside
+them, by the seed and k alone; on another data set it is the same, as far as that one's input allows. Each is trained at
+a constant rate with averaged weights, so that the curve up to any epoch is what a training to that epoch gives, and
+validated after each epoch. Data sets are cut to a thousand rows to train and images of 16 x 16, and networks to few
+operations, so that hundreds come to an end within two hours of two cores.
 
 Every network is kept as soon as it is trained, in `table/NAME.jsonl`; a program that was ended goes on where it was.
-Prints how far each data set is, and how its networks differ.
+What all data sets have is packed into the table that `neunets.simulation` answers from. Prints how far each data set
+is, and how its networks differ.
 """
 
 from __future__ import annotations
@@ -28,8 +30,10 @@ import torch
 
 from neunets.cost import cost
 from neunets.draws import generator
+from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.machine import Choices
-from neunets.spaces import SPACES, Configuration, Designs
+from neunets.simulation import RECORDED_SPACES, SHIPPED, features, write_table
+from neunets.spaces import Configuration, Designs
 from neunets.synthesizer import Problem
 from neunets.wire import input_from_proto
 from neunets_client.client import Client
@@ -38,15 +42,21 @@ from neunets_trainer.choices import choose
 from neunets_trainer.data import load_data
 from neunets_trainer.recipe import Recipe
 from neunets_trainer.schedule import Schedule
-from neunets_trainer.task import Ended, Order, Task
+from neunets_trainer.task import Ended, Order, Outcome, Task
 from neunets_trainer.training import run
 
 TABLE: Final = Path(__file__).parent / "table"
-ROWS: Final = {"train": 2000, "valid": 1000, "test": 2000}
+ROWS: Final = {"train": 1000, "valid": 1000, "test": 1000}
+# Larger images are made so small.
+EXTENT: Final = 16
 EPOCHS: Final = 27
-MAX_FLOPS: Final = 2_000_000
+MAX_FLOPS: Final = 400_000
+# Of each so many configurations, one is trained as the engine would by itself.
+USUAL_EACH: Final = 3
+CHOSEN: Final = {"learning_rate": 0.3, "batch_size": 64}
+USUAL: Final = {name: entry.usual for name, entry in HYPERPARAMETERS.items()} | CHOSEN
 # Each configuration is drawn for an input that has all parameters of the spaces.
-WHOLE_INPUT: Final = (32, 32, 3)
+WHOLE_INPUT: Final = (EXTENT, EXTENT, 3)
 SEED: Final = 0
 WARMUP: Final = 0.2
 LEAST_AVERAGING: Final = 0.1
@@ -63,7 +73,7 @@ class Setting:
 
 
 def designs_of(problem: Problem) -> Designs:
-    return Designs.of(problem, tuple(SPACES), ("constant",), MAX_FLOPS)
+    return Designs.of(problem, RECORDED_SPACES, ("constant",), MAX_FLOPS)
 
 
 def setting_of(name: str, data: str, home: Path) -> Setting:
@@ -76,24 +86,41 @@ def setting_of(name: str, data: str, home: Path) -> Setting:
     split = np.load(source / "split.npy")
     train, valid = (rng.permutation(np.flatnonzero(split == is_valid)) for is_valid in (False, True))
     pool = np.concatenate([valid, train])  # the validation split may be too small
-    taken = {"valid": pool[: ROWS["valid"]], "train": pool[ROWS["valid"] :][: ROWS["train"]]}
+    valid_rows = min(ROWS["valid"], len(pool) // 3)
+    taken = {"valid": pool[:valid_rows], "train": pool[valid_rows:][: ROWS["train"]]}
     rows = np.concatenate([taken["train"], taken["valid"]])
     is_valid = np.arange(len(rows)) >= len(taken["train"])
     for kind in ("x", "y"):
-        np.save(folder / f"{kind}_train.npy", np.load(source / f"{kind}_train.npy", mmap_mode="r")[np.sort(rows)])
-        test = np.load(source / f"{kind}_test.npy", mmap_mode="r")
-        np.save(folder / f"{kind}_test.npy", test[: ROWS["test"]])
-    np.save(folder / "split.npy", is_valid[np.argsort(rows)])
+        kept = np.load(source / f"{kind}_train.npy", mmap_mode="r")[np.sort(rows)]
+        test = np.load(source / f"{kind}_test.npy", mmap_mode="r")[: ROWS["test"]]
+        np.save(folder / f"{kind}_train.npy", smaller(kept) if kind == "x" else kept)
+        np.save(folder / f"{kind}_test.npy", smaller(test) if kind == "x" else test)
+    is_valid = is_valid[np.argsort(rows)]
+    np.save(folder / "split.npy", is_valid)
+    labels = np.load(folder / "y_train.npy")[~is_valid]
+    images = np.load(folder / "x_train.npy")[~is_valid].astype(np.float64)
+    moments = {"mean": tuple(images.mean(axis=(0, 1, 2)).tolist()), "std": tuple(images.std(axis=(0, 1, 2)).tolist())}
     problem = Problem(
         "image-classification",
-        input_from_proto(dataset.input),
+        replace(input_from_proto(dataset.input), shape=images.shape[1:], **moments),
         len(dataset.classes),
         len(taken["train"]),
         len(taken["valid"]),
+        max_flops=MAX_FLOPS,
         mirror_keeps_class=True,
+        class_rows=tuple(np.bincount(labels, minlength=len(dataset.classes)).tolist()),
         meta_features=dict(dataset.meta_features),
     )
     return Setting(name, folder, problem, choose("cpu", home / "cache"))
+
+
+def smaller(images: Any) -> Any:
+    """(N, H, W, C) bytes, of means over areas where they are larger than the table's."""
+    if max(images.shape[1:3]) <= EXTENT:
+        return images
+    planes = torch.from_numpy(np.array(images)).movedim(-1, 1).float()
+    made = torch.nn.functional.interpolate(planes, (EXTENT, EXTENT), mode="area")
+    return made.round().to(torch.uint8).movedim(1, -1).numpy()
 
 
 def configuration(number: int, problem: Problem) -> Configuration:
@@ -111,31 +138,58 @@ def _is_known(name: str, value: object, designs: Designs) -> bool:
     return any(entry.name == name and value in entry.values for entry in designs.parameters)
 
 
+def recipe_of(number: int, chosen: Configuration, designs: Designs) -> dict[str, Any]:
+    """All its values."""
+    asked = designs.recipe(chosen)
+    given = {name: value for name in HYPERPARAMETERS if (value := getattr(asked, name)) is not None}
+    searched = {} if number % USUAL_EACH == 0 else given
+    values = USUAL | searched
+    return values | {"averaging": max(values["averaging"], LEAST_AVERAGING), "warmup": WARMUP}
+
+
 def trained(setting: Setting, number: int) -> dict[str, Any]:
     """A line of the table."""
     torch.set_num_threads(1)
     designs = designs_of(setting.problem)
     chosen = configuration(number, setting.problem)
-    graph, asked = designs.graph(chosen), designs.recipe(chosen)
-    given = {name: getattr(asked, name) for name in ("learning_rate", "momentum", "weight_decay", "label_smoothing")}
-    given |= {"batch_size": asked.batch_size, "shift": asked.shift or 0, "cutout": asked.cutout or 0}
-    given |= {"mirror": bool(asked.mirror), "averaging": max(asked.averaging or 0.0, LEAST_AVERAGING)}
-    recipe = Recipe(epochs=1.0, schedule=Schedule.CONSTANT, warmup=WARMUP, **given)
+    graph, values = designs.graph(chosen), recipe_of(number, chosen, designs)
+    recipe = Recipe(epochs=1.0, schedule=Schedule.CONSTANT, **values)
     arrays = load_data(setting.folder, "cpu")
     formats = (setting.choices.precision, setting.choices.memory_format)
     task = Task(graph, recipe, number, arrays, "cpu", *formats, keeps_checkpoint=True)
-    begin, accuracies, losses, last = time.monotonic(), list[float](), list[float](), None
+    begin, accuracies, losses = time.monotonic(), list[float](), list[float]()
     for epoch in range(1, EPOCHS + 1):
         *_, last = run(replace(task, recipe=replace(recipe, epochs=float(epoch))), lambda: Order.CONTINUE)
         assert isinstance(last, Ended)
-        if last.checkpoint is None:  # it has diverged
+        if last.outcome is Outcome.NOT_A_NUMBER:
             break
+        assert last.checkpoint is not None, last.error
         accuracies.append(round(last.metrics["valid_accuracy"], 4))
-        losses.append(round(min(last.metrics["valid_loss"], 99.0), 4))
+        losses.append(round(min(last.metrics["valid_loss"], 60.0), 3))
         task = replace(task, checkpoint=last.checkpoint)
     price, seconds = cost(graph), time.monotonic() - begin
     line = {"number": number, "labels": dict(designs.labels(chosen)), "params": price.params, "flops": price.flops}
     return line | {"accuracy": accuracies, "loss": losses, "seconds": round(seconds, 2)}
+
+
+def pack(settings: list[Setting]) -> int:
+    """What all data sets have, into the table that is shipped: how many configurations."""
+    found = {setting.name: {line["number"]: line for line in lines(setting.name)} for setting in settings}
+    numbers = sorted(set.intersection(*(set(rows) for rows in found.values())))
+    columns = list[tuple[Any, Any, Any]]()
+    for setting in settings:
+        designs, rows = designs_of(setting.problem), [found[setting.name][number] for number in numbers]
+        chosen = {number: configuration(number, setting.problem) for number in numbers}
+        given = [features(designs.graph(each), recipe_of(number, each, designs)) for number, each in chosen.items()]
+        columns.append((np.array(given), *(filled([row[key] for row in rows]) for key in ("accuracy", "loss"))))
+    if numbers:
+        write_table(SHIPPED, {setting.name: setting.problem for setting in settings}, columns, CHOSEN)
+    return len(numbers)
+
+
+def filled(curves: list[list[float]]) -> Any:
+    """(N, EPOCHS), not a number where a curve has ended."""
+    return np.array([curve + [np.nan] * (EPOCHS - len(curve)) for curve in curves])
 
 
 def lines(name: str) -> list[dict[str, Any]]:
@@ -183,6 +237,7 @@ def main() -> int:
                         file.write(json.dumps(line) + "\n")
                         file.flush()
                 print(summary(setting.name, lines(setting.name)), flush=True)
+        print(f"packed: {pack(settings)} configurations")
     return 0
 
 

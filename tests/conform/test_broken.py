@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from conform import searching
 from conform.flaws import FLAWS, ODDITIES
 from neunets.conform import CHECKS, Level, Outcome, Report, Request, conform
 
@@ -134,6 +135,6 @@ def test_a_plugin_whose_candidates_come_from_others_endures(oddity: str) -> None
 
 
 def test_every_check_has_a_flaw_that_it_finds() -> None:
-    found = {id_ for flaw in FLAWS.values() for id_ in flaw.found_by}
+    found = {id_ for flaw in FLAWS.values() for id_ in flaw.found_by} | set(searching.FLAWS.values())
     declared_only = {"core/injected", "core/budget-changed"}
     assert {check.id for check in CHECKS} - found == declared_only

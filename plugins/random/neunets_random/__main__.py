@@ -24,8 +24,8 @@ from neunets.synthesizer import (
     serve,
 )
 
-# Redraws before the space counts as empty; passes that a run should afford; operations that any run does.
-DRAWS, PASSES, FEWEST_FLOPS = 100, 16, 1e5
+# Redraws before the space counts as empty; passes that a run should afford.
+DRAWS, PASSES = 100, 16
 
 
 class RandomSearch:
@@ -70,9 +70,8 @@ class RandomRun:
 
     def _space(self, budget: Budget | None) -> ChainSpace:
         problem = self._problem
-        flops = budget.affordable_flops(PASSES, problem.train_rows) if budget is not None else None
-        affordable = None if flops is None else int(max(flops, FEWEST_FLOPS))
-        return ChainSpace(problem.input, problem.classes, problem.max_params, affordable)
+        most_flops = problem.max_flops if budget is None else budget.most_flops(PASSES, problem)
+        return ChainSpace(problem.input, problem.classes, problem.max_params, most_flops)
 
 
 if __name__ == "__main__":

@@ -5,20 +5,24 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from neunets.conform import quality
 from neunets.conform.check import Skipped
 from neunets.conform.drive import Fate, Run, propose_deadline_s
 from neunets.conform.events import State
 from neunets.conform.exchange import Exchange
 from neunets.conform.host import Host
 from neunets.conform.launch import Launched, Plugin
-from neunets.conform.problem import settings_of, surveyed, usual
+from neunets.conform.problem import message_of, settings_of, surveyed, usual
+from neunets.conform.virtual import Setting, Virtual
 from neunets.errors import UnsupportedProblem
 from neunets.status import STATUS
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
 __all__ = ["Bench", "Options", "Survey"]
+
+AnyRun = TypeVar("AnyRun", bound=Run)
 
 WANT: Final = 16
 # Of the search in which not every trial succeeds before the next candidates are asked for.
@@ -38,11 +42,12 @@ EPOCH: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`repetition` counts from 0. `pause_s`: of SIGSTOP."""
+    """`repetition` counts from 0. `pause_s`: of SIGSTOP. `runs`: in virtual time, of one quality."""
 
     seed: int
     repetition: int
     pause_s: float
+    runs: int
 
 
 class Survey:
@@ -52,6 +57,7 @@ class Survey:
         self._runs: tuple[Run, ...] = ()
         self._uneven: Run | None = None
         self._is_broken = False
+        self._sample: quality.Sample | None = None
 
     def runs(self, bench: Bench) -> Sequence[Run]:
         """One of each problem.
@@ -74,6 +80,12 @@ class Survey:
             run.close()
             self._uneven = run
         return self._uneven
+
+    def sample(self, bench: Bench) -> quality.Sample:
+        """Runs in virtual time. Raises: Violation where one breaks off."""
+        if self._sample is None:
+            self._sample = quality.played_by(bench)
+        return self._sample
 
 
 def _searched(bench: Bench) -> tuple[Run, ...]:
@@ -139,6 +151,15 @@ class Bench:
 
         Raises: Skipped if the plugin does not open so many at a time.
         """
+        opening = self._opening(problem or usual(self.description), **fields)
+        return self._added(Run(self.exchange, opening, self.propose_s))
+
+    def virtual(self, setting: Setting, seed: int) -> Virtual:
+        """A run in virtual time that is not open yet. Raises: Skipped if the plugin does not open so many."""
+        opening = self._opening(message_of(setting.recorded.problem), seed=seed)
+        return self._added(Virtual(self.exchange, opening, self.propose_s, setting))
+
+    def _opening(self, problem: pb.Problem, **fields: Any) -> pb.OpenRequest:
         self.needs_room(sum(run.is_open for run in self._runs) + 1)
         number = len(self._runs) + 1
         short = self._check.partition("/")[2]
@@ -146,13 +167,15 @@ class Bench:
         due: dict[str, Any] = {"run": f"{short}-{self.options.repetition}-{number}", "epoch": EPOCH}
         opening = pb.OpenRequest(
             call=pb.Call(**(due | fields)),
-            problem=problem or usual(self.description),
+            problem=problem,
             settings=settings_of(self.description.settings_schema_json),
             seed=self.seed(number) if seed is None else seed,
         )
         opening.call.request_id = f"open-{opening.call.run}"
-        run = Run(self.exchange, opening, self.propose_s)
-        opening.budget.CopyFrom(run.budget())
+        return opening
+
+    def _added(self, run: AnyRun) -> AnyRun:
+        run.opening.budget.CopyFrom(run.budget())
         if isinstance(self.plugin, Launched):
             self.host.runs[run.name] = run
         self._runs.append(run)

@@ -20,6 +20,7 @@ class Level(Enum):
 
     CORE = "core"
     RECOVERY = "recovery"
+    QUALITY = "quality"
 
     def contains(self, other: Level) -> bool:
         levels = list(Level)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from neunets.conform.check import Level, NotStarted, Outcome, Result
-from neunets.conform.kit import PAUSE_S, Request, conform
+from neunets.conform.kit import PAUSE_S, RUNS, Request, conform
 from neunets.conform.registry import CHECKS, table
 from neunets.conform.report import Report, as_conclusion, as_entry, as_json, as_junit, as_text
 from neunets.errors import InvalidRequest
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unknown = sorted(set(given.only) - {check.id for check in CHECKS})
     if unknown:
         parser.error(f"there is no check {unknown[0]!r}: --list has all of them")
-    if given.repeat < 1 or given.pause_s <= 0:
-        parser.error("--repeat is 1 at least, --pause-s is more than 0")
+    if given.repeat < 1 or given.runs < 1 or given.pause_s <= 0:
+        parser.error("--repeat and --runs are 1 at least, --pause-s is more than 0")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # which ends the plugin, too
     try:
         report = conform(_request(given))
@@ -68,6 +68,7 @@ def _request(given: argparse.Namespace) -> Request:
         seed=given.seed,
         only=tuple(given.only),
         pause_s=given.pause_s,
+        runs=given.runs,
         directory=given.directory,
         tell=_stream if given.stream else _tell,
     )
@@ -91,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0, help="of the runs' seeds and the simulated results")
     parser.add_argument("--only", nargs="+", default=[], metavar="ID", help="these checks, of whatever level")
     parser.add_argument("--pause-s", type=float, default=PAUSE_S, help="of the plugin that is stopped and continued")
+    parser.add_argument("--runs", type=int, default=RUNS, metavar="N", help="in virtual time, for the level quality")
     parser.add_argument("--directory", type=Path, metavar="DIR", help="where the command runs")
     parser.add_argument("--junit", type=Path, metavar="FILE", help="the report as JUnit XML")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the report as JSON")

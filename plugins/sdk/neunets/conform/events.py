@@ -108,10 +108,13 @@ class Log:
         self._add(started=pb.TrialStarted(candidate=candidate, trial=trial, attempt=attempt, device="cpu:0"))
         return trial
 
-    def measured(self, trial: str, epoch: float) -> None:
-        """`epoch`: since the trial began; those of the trial that it continues are added."""
+    def measured(self, trial: str, epoch: float, metrics: Mapping[str, float] | None = None) -> None:
+        """`epoch`: since the trial began; those of the trial that it continues are added.
+
+        `metrics`: in place of the simulated ones.
+        """
         candidate = self.running[trial]
-        metrics, past = self._simulated(candidate), self._continued(candidate)
+        metrics, past = metrics or self._simulated(candidate), self._continued(candidate)
         kept = {name: metrics[name] for name in ("valid_accuracy", "valid_loss", "train_loss")}
         since = epoch if past is None else past.epochs + epoch
         self._add(measured=pb.Measured(trial=trial, epoch=since, metrics=kept))
@@ -122,8 +125,9 @@ class Log:
         state: State.ValueType = State.STATE_SUCCEEDED,
         metrics: Mapping[str, float] | None = None,
         will_retry: bool = False,
+        device_s: float | None = None,
     ) -> None:
-        """`metrics`: in place of the simulated ones."""
+        """`metrics`, `device_s`: in place of the simulated ones."""
         candidate = self.running.pop(trial)
         has_result = state in (State.STATE_SUCCEEDED, State.STATE_STOPPED)
         simulated = self._simulated(candidate) if has_result else {}
@@ -133,7 +137,7 @@ class Log:
             attempt=self._attempts[trial],
             state=state,
             metrics=simulated if metrics is None else metrics,
-            device_s=self._device_s(candidate),
+            device_s=self._device_s(candidate) if device_s is None else device_s,
             peak_bytes=64 << 20,
             will_retry=will_retry,
         )

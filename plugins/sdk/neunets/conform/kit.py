@@ -20,9 +20,10 @@ from neunets.conform.report import Report
 from neunets.sockets import check_home
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 
-__all__ = ["PAUSE_S", "Request", "conform"]
+__all__ = ["PAUSE_S", "RUNS", "Request", "conform"]
 
 PAUSE_S: Final = 30.0
+RUNS: Final = 20
 NEEDS_PROCESS: Final = "no --command: the process is not the kit's"
 
 
@@ -31,7 +32,7 @@ class Request:
     """What to check: `command` starts a plugin, or it listens at `endpoint`.
 
     `directory`: where the command runs; None: where the kit does. `only`: ids of the checks to make; none means all of
-    `level`. `tell` is called with each result.
+    `level`. `runs`: in virtual time, for the level quality. `tell` is called with each result.
     """
 
     command: str = ""
@@ -42,6 +43,7 @@ class Request:
     seed: int = 0
     only: Sequence[str] = ()
     pause_s: float = PAUSE_S
+    runs: int = RUNS
     tell: Callable[[Result], None] = field(default=lambda _: None)
 
 
@@ -54,7 +56,7 @@ def conform(request: Request) -> Report:
         for repetition in range(request.repeat):
             survey = Survey()
             for check in checks:
-                options = Options(request.seed, repetition, request.pause_s)
+                options = Options(request.seed, repetition, request.pause_s, request.runs)
                 results.append(_made(check, plugin, options, survey))
                 request.tell(results[-1])
         return Report(

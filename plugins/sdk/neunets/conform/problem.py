@@ -11,10 +11,11 @@ from google.protobuf import struct_pb2
 from neunets.conform.check import NotStarted
 from neunets.graph import DataType, Input
 from neunets.hyperparameters import recipe_schema
+from neunets.synthesizer import Problem
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.wire import input_to_proto
 
-__all__ = ["TASKS", "budget", "problem_of", "settings_of", "surveyed", "usual"]
+__all__ = ["TASKS", "budget", "message_of", "problem_of", "settings_of", "surveyed", "usual"]
 
 IMAGE: Final = "image-classification"
 SEQUENCE: Final = "sequence-classification"
@@ -49,26 +50,45 @@ def surveyed(description: pb.DescribeResponse) -> list[tuple[pb.Problem, int]]:
 
 
 def problem_of(task: str, is_small: bool = False) -> pb.Problem:
-    is_image = task == IMAGE
-    source, classes, rows = (PIXELS, 10, 54_000) if is_image else (SERIES, 5, 4_000)
+    source, classes, rows = (PIXELS, 10, 54_000) if task == IMAGE else (SERIES, 5, 4_000)
     if is_small:
-        source, classes, rows = SMALL_PIXELS if is_image else SERIES, 4, 1_600
-    return pb.Problem(
-        task=task,
-        input=input_to_proto(source),
+        source, classes, rows = SMALL_PIXELS if task == IMAGE else SERIES, 4, 1_600
+    problem = Problem(
+        task,
+        source,
+        classes,
+        train_rows=rows,
+        valid_rows=rows // 9,
+        class_rows=(rows // classes,) * classes,
+        meta_features={"imbalance": 1.0},
+        recipe_schema=recipe_schema({}, task == IMAGE),
+    )
+    return message_of(problem)
+
+
+def message_of(problem: Problem) -> pb.Problem:
+    message = pb.Problem(
+        task=problem.task,
+        input=input_to_proto(problem.input),
         dataset=pb.DatasetProfile(
-            train_rows=rows,
-            valid_rows=rows // 9,
-            classes=classes,
-            meta_features={"imbalance": 1.0},
-            sha256=f"{rows:064x}",
-            class_rows=[rows // classes] * classes,
+            train_rows=problem.train_rows,
+            valid_rows=problem.valid_rows,
+            classes=problem.classes,
+            meta_features=problem.meta_features,
+            sha256=f"{problem.train_rows:064x}",
+            class_rows=problem.class_rows,
         ),
-        objectives=[pb.Objective(metric="valid_accuracy", maximize=True)],
+        objectives=[pb.Objective(metric=problem.metric, maximize=True)],
         onnx_opset=OPSET,
         onnx_ir_max=IR_MAX,
-        recipe_schema_json=json.dumps(recipe_schema({}, is_image)),
+        recipe_schema_json=json.dumps(problem.recipe_schema),
     )
+    if problem.mirror_keeps_class is not None:
+        message.dataset.mirror_keeps_class = problem.mirror_keeps_class
+    for metric, bound in {"params": problem.max_params, "flops": problem.max_flops}.items():
+        if bound is not None:
+            message.constraints.add(metric=metric, max=float(bound), hard=True)
+    return message
 
 
 def budget(trials_made: int, wall_s_used: float) -> pb.Budget:

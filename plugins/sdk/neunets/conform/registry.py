@@ -18,6 +18,7 @@ from neunets.conform import (
     core_runs,
     core_stops,
     endurance,
+    quality,
     recovery,
 )
 from neunets.conform.check import Check
@@ -39,6 +40,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     *recovery.CHECKS,
     *checkpoints.CHECKS,
     *endurance.CHECKS,
+    *quality.CHECKS,
 )
 
 
