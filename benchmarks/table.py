@@ -8,7 +8,7 @@ operations, so that hundreds come to an end within two hours of two cores.
 
 Every network is kept as soon as it is trained, in `table/NAME.jsonl`; a program that was ended goes on where it was.
 What all data sets have is packed into the table that `neunets.simulation` answers from. Prints how far each data set
-is, and how its networks differ.
+is, how its networks differ, and how early they tell how good they become.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ USUAL: Final = {name: entry.usual for name, entry in HYPERPARAMETERS.items()} | 
 WHOLE_INPUT: Final = (EXTENT, EXTENT, 3)
 SEED: Final = 0
 WARMUP: Final = 0.2
+EARLY: Final = (1, 2, 3, 5, 9, 15)
 LEAST_AVERAGING: Final = 0.1
 
 
@@ -183,7 +184,8 @@ def pack(settings: list[Setting]) -> int:
         given = [features(designs.graph(each), recipe_of(number, each, designs)) for number, each in chosen.items()]
         columns.append((np.array(given), *(filled([row[key] for row in rows]) for key in ("accuracy", "loss"))))
     if numbers:
-        write_table(SHIPPED, {setting.name: setting.problem for setting in settings}, columns, CHOSEN)
+        problems = {setting.name: setting.problem for setting in settings}
+        write_table(SHIPPED, problems, columns, CHOSEN, [number % USUAL_EACH == 0 for number in numbers])
     return len(numbers)
 
 
@@ -214,6 +216,19 @@ def summary(name: str, rows: list[Mapping[str, Any]]) -> str:
     return f"{name}: {len(rows)} networks, last accuracies {quartiles} (quartiles), {hours:.2f} core hours"
 
 
+def agreement(name: str, rows: list[Mapping[str, Any]]) -> str:
+    """How early trainings tell their ends: rank correlation, and who of the best twentieth is in the upper third."""
+    values = np.nan_to_num(filled([row["accuracy"] for row in rows]))
+    ends, told = values[:, -1], list[str]()
+    best, third = set(np.argsort(-ends)[: len(ends) // 20]), len(ends) // 3
+    for epoch in EARLY:
+        early = values[:, epoch - 1]
+        ranks = np.corrcoef([each.argsort().argsort() for each in (early, ends)])[0, 1]
+        kept = len(best & set(np.argsort(-early)[:third])) / len(best)
+        told.append(f"{epoch}: {ranks:.2f}, {kept:.0%}")
+    return f"{name}, after epochs, rank correlation, best twentieth in upper third: {'; '.join(told)}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", nargs="+", help="NAME=DATA, where DATA is what `neunets synthesize` takes")
@@ -238,6 +253,8 @@ def main() -> int:
                         file.flush()
                 print(summary(setting.name, lines(setting.name)), flush=True)
         print(f"packed: {pack(settings)} configurations")
+        for setting in settings:
+            print(agreement(setting.name, lines(setting.name)))
     return 0
 
 

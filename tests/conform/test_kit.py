@@ -101,7 +101,7 @@ def test_a_check_that_fails_in_one_repetition_has_failed() -> None:
         ((), "one of --command and --endpoint"),
         (("--command", "x", "--endpoint", "y"), "one of --command and --endpoint"),
         (("--command", "x", "--only", "core/nothing"), "no check 'core/nothing'"),
-        (("--command", "x", "--level", "quality"), "invalid choice"),
+        (("--command", "x", "--level", "best"), "invalid choice"),
         (("--command", "x", "--repeat", "0"), "--repeat"),
         (("--command", "/no/such/program"), "cannot be executed"),
         (("--command", "sh -c 'echo out of coffee; exit 3'"), "ended with code 3; last: out of coffee"),

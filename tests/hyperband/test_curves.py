@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neunets_hyperband.curves import Forecast, forecast, miss, widened
+from neunets_hyperband.curves import FEWEST_ENDS, Forecast, forecast, miss, regressed, widened
 
 END = 9.0
 POINTS = 10
@@ -104,3 +104,27 @@ def test_forecasts_that_miss_become_uncertain() -> None:
     assert widened(made, []) == made
     assert widened(made, [0.1] * 20) == made
     assert widened(made, [3.0] * 20).deviation == pytest.approx(0.01 * math.sqrt((4 + 20 * 9) / 24))
+
+
+ENDS = st.lists(st.floats(0.0, 1.0), max_size=40)
+
+
+@given(mean=st.floats(0.0, 1.0), deviation=st.floats(1e-4, 0.3), ends=ENDS)
+def test_what_regresses_is_never_better_and_by_three_deviations_at_most(
+    mean: float, deviation: float, ends: list[float]
+) -> None:
+    found = regressed(Forecast(mean, deviation), ends)
+    assert found.deviation == deviation
+    assert mean - 3.0 * deviation - 1e-9 <= found.mean <= mean
+    assert found.mean == mean or len(ends) >= FEWEST_ENDS
+
+
+def test_forecasts_of_ends_regress_to_what_they_are_worth() -> None:
+    """Ends fall off exponentially: a forecast of one of them is too good by its variance over their mean."""
+    rng = np.random.default_rng(0)
+    ends, deviation = 0.6 + rng.exponential(0.05, 20_000), 0.04
+    forecasts = ends + rng.normal(0.0, deviation, len(ends))
+    said = forecasts > 0.8
+    found = [regressed(Forecast(float(each), deviation), ends.tolist()[:300]).mean for each in forecasts[said][:200]]
+    assert np.mean(found) == pytest.approx(np.mean(ends[said][:200]), abs=0.01)
+    assert np.mean(forecasts[said]) > np.mean(ends[said]) + 0.02

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FEWEST_POINTS", "Forecast", "forecast", "miss", "widened"]
+__all__ = ["FEWEST_ENDS", "FEWEST_POINTS", "Forecast", "forecast", "miss", "regressed", "widened"]
 
 FEWEST_POINTS: Final = 4
 # Standard deviation of a measurement about its curve, as believed before there is one, and for how many that counts.
@@ -19,6 +19,9 @@ NOISE, NOISE_COUNTS = 0.01, 2.0
 HINDSIGHT: Final = 0.5
 # Misses that the belief in forecasts counts for.
 BELIEF: Final = 4.0
+# Ends whose upper third says how rare better ones are.
+FEWEST_ENDS: Final = 6
+SMALLEST_EXCESS, MOST_LOWER = 1e-4, 3.0
 
 Array = NDArray[np.float64]
 
@@ -79,6 +82,20 @@ def widened(found: Forecast, misses: Sequence[float]) -> Forecast:
     """As uncertain as earlier `misses` show that forecasts of this run are; never more certain."""
     scale = math.sqrt((BELIEF + sum(each**2 for each in misses)) / (BELIEF + len(misses)))
     return replace(found, deviation=found.deviation * max(1.0, scale))
+
+
+def regressed(found: Forecast, ends: Sequence[float]) -> Forecast:
+    """As much nearer to the `ends` of other trainings as the best of those say: few are far above them.
+
+    Their upper third falls off exponentially above its threshold; a normal forecast times that is normal, with a mean
+    that is lower by variance / mean excess. No lower than three deviations, and by nothing where there are few ends.
+    """
+    if len(ends) < FEWEST_ENDS:
+        return found
+    *_, threshold = ordered = sorted(ends)[: -(len(ends) // 3)]
+    excess = float(np.mean(sorted(ends)[len(ordered) :])) - threshold
+    lower = found.deviation**2 / max(excess, SMALLEST_EXCESS)
+    return replace(found, mean=found.mean - min(lower, MOST_LOWER * found.deviation))
 
 
 def _shapes(times: Array) -> Array:

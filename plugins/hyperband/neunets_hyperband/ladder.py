@@ -15,8 +15,8 @@ __all__ = ["Ladder", "planned"]
 
 # Of the search's time, what a typical network takes at most to the lowest rung.
 LOWEST_SHARE: Final = 1 / 8
-# A shorter training is little more than its start and its evaluation. After three thousand examples, six to nine tenths
-# of the best twentieth of recorded trainings were in the upper third, and two to four tenths more after five thousand.
+# A shorter training is little more than its start and its evaluation. After three thousand examples, seven to nine
+# tenths of the best twentieth of recorded trainings were in the upper third.
 SHORTEST_S: Final = 2.0
 FEWEST_EXAMPLES: Final = 3_000
 # More of them learn by heart, unless the user wants them; the winner is trained on anyway.

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
 from neunets.synthesizer import StopTrial
-from neunets_hyperband.curves import forecast, widened
+from neunets_hyperband.curves import forecast, regressed, widened
 from neunets_hyperband.ladder import Ladder
 from neunets_hyperband.settings import Settings
 from neunets_hyperband.trainings import Status, Training, Trainings
@@ -28,21 +29,25 @@ def hopeless(trainings: Trainings, ladder: Ladder, running: Sequence[str], setti
         return ()
     misses, stopped = trainings.misses[-REMEMBERED:], list[StopTrial]()
     for training in open_ones:
-        wanted = _wanted(trainings.all, training.rung, settings.eta, is_highest=training.rung == len(ladder.epochs) - 1)
+        ends = _ends(trainings.all, training.rung)
+        wanted = _wanted(ends, settings.eta, is_highest=training.rung == len(ladder.epochs) - 1)
         found = forecast(trainings.curves.get(training.network, {}), ladder.epochs[training.rung])
         if wanted is None or found is None:
             continue
-        chance = widened(found, misses).chance_above(wanted)
+        chance = regressed(widened(found, misses), ends).chance_above(wanted)
         if chance < settings.stop_below:
             reason = f"a chance of {chance:.1%} to come to {wanted:.3f} within {ladder.told(training.rung)}"
             stopped.append(StopTrial(training.trial, reason, found.mean))
     return tuple(stopped)
 
 
-def _wanted(trainings: Sequence[Training], rung: int, eta: int, is_highest: bool) -> float | None:
+def _ends(trainings: Sequence[Training], rung: int) -> list[float]:
+    """Of the trainings up to it that have come to a result, the best first."""
+    ended = (each.value for each in trainings if each.rung == rung and each.status is Status.ENDED)
+    return sorted((value for value in ended if math.isfinite(value)), reverse=True)
+
+
+def _wanted(ends: Sequence[float], eta: int, is_highest: bool) -> float | None:
     """What a network needs on its rung. None: there are too few results to say."""
-    values = sorted(
-        (each.value for each in trainings if each.rung == rung and each.status is Status.ENDED), reverse=True
-    )
-    places = 1 if is_highest else len(values) // eta
-    return values[places - 1] if 1 <= places <= len(values) else None
+    places = 1 if is_highest else len(ends) // eta
+    return ends[places - 1] if 1 <= places <= len(ends) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -65,7 +65,8 @@ def _between(start: float, values: Array, epochs: float) -> float:
 class Recorded:
     """Trainings on one data set. `places`: (N, F) of their networks and recipes, in deviations times weights.
 
-    `accuracies`, `losses`: (N, E), not a number from where a training has diverged.
+    `accuracies`, `losses`: (N, E), not a number from where a training has diverged. `is_usual`: (N,), trained as the
+    engine would by itself.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Recorded:
     scale: Array  # (F,)
     accuracies: Array
     losses: Array
+    is_usual: NDArray[np.bool_]
 
     @property
     def epochs(self) -> int:
@@ -90,6 +92,12 @@ class Recorded:
     def best(self) -> float:
         """Accuracy, of all trainings at any epoch."""
         return float(np.nanmax(self.accuracies))
+
+    def searched(self) -> Recorded:
+        """Without those that were trained as usual: a search over all hyper-parameters hardly comes to them."""
+        kept = ~self.is_usual
+        rows = {name: getattr(self, name)[kept] for name in ("places", "accuracies", "losses", "is_usual")}
+        return replace(self, **rows)
 
     def nearest(self, graph: Graph, recipe: Mapping[str, float]) -> int:
         """The row that is most similar. `recipe`: all its values. Raises: InvalidGraph."""
@@ -111,13 +119,10 @@ class Table:
         """What `write_table` has written."""
         with np.load(path, allow_pickle=False) as file:
             told = json.loads(str(file["told"]))
-            arrays = {name: file[name] for name in ("features", "accuracies", "losses")}
-        return Table(
-            tuple(
-                _recorded(each, *(arrays[name][place] for name in ("features", "accuracies", "losses")))
-                for place, each in enumerate(told)
-            )
-        )
+            arrays = [file[name] for name in ("features", "accuracies", "losses")]
+            is_usual = file["is_usual"]
+        rows = zip(told, *arrays, strict=True)
+        return Table(tuple(_recorded(each, given, curves, losses, is_usual) for each, given, curves, losses in rows))
 
 
 def write_table(
@@ -125,10 +130,12 @@ def write_table(
     problems: Mapping[str, Problem],
     columns: Sequence[tuple[Array, Array, Array]],
     usual: Mapping[str, float],
+    is_usual: Sequence[bool],
 ) -> None:
     """`columns`: of each problem features (N, F), accuracies and losses (N, E).
 
-    `usual`: what a recipe has where it leaves hyper-parameters open, as far as it differs from the table of these.
+    `usual`: what a recipe has where it leaves hyper-parameters open, as far as it differs from the table of these;
+    `is_usual`: of each row, whether it was trained so.
     """
     told = [
         {
@@ -159,6 +166,7 @@ def write_table(
         features=given.astype(np.float32),
         accuracies=_packed(accuracies, ACCURACY_STEP),
         losses=_packed(losses, LOSS_STEP),
+        is_usual=np.array(is_usual, np.bool_),
     )
 
 
@@ -168,7 +176,9 @@ def shipped() -> Table:
     return Table.read(SHIPPED)
 
 
-def _recorded(told: Mapping[str, object], given: Array, accuracies: Packed, losses: Packed) -> Recorded:
+def _recorded(
+    told: Mapping[str, object], given: Array, accuracies: Packed, losses: Packed, is_usual: NDArray[np.bool_]
+) -> Recorded:
     values = dict(told)
     name, source = str(values.pop("name")), values.pop("input")
     assert isinstance(source, dict)
@@ -181,7 +191,8 @@ def _recorded(told: Mapping[str, object], given: Array, accuracies: Packed, loss
     deviations = wide.std(axis=0)
     scale = _weights(wide, curves) / np.where(deviations > 0.0, deviations, 1.0)
     centre = wide.mean(axis=0)
-    return Recorded(name, problem, (wide - centre) * scale, centre, scale, curves, _unpacked(losses, LOSS_STEP))
+    places = (wide - centre) * scale
+    return Recorded(name, problem, places, centre, scale, curves, _unpacked(losses, LOSS_STEP), is_usual)
 
 
 def _schema(usual: Mapping[str, float], epochs: int) -> dict[str, Any]:
