@@ -21,13 +21,14 @@ from neunets.draws import generator
 from neunets.simulation import Recorded, shipped
 from neunets_hyperband.curves import FEWEST_POINTS, forecast, miss, regressed, widened
 from neunets_hyperband.settings import FAST
+from neunets_hyperband.stopping import REMEMBERED
 
 # Of the chances, the bounds between which they count as alike.
 BINS: Final = (0.0, 0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)
 # Of chances, by their names in the result.
 KINDS: Final = {"chance": "regressed", "alone": "not regressed"}
-# Trainings before a forecast is compared with the best of them; misses that are remembered, as in a run.
-FIRST, REMEMBERED = 3, 32
+# Trainings before a forecast is compared with the best of them.
+FIRST: Final = 3
 # Of the stopped trainings, those that may have come to more.
 MOST_WRONG: Final = 0.1
 

@@ -14,10 +14,7 @@ from syne_tune.config_space import choice, randint
 from syne_tune.optimizer.baselines import ASHA
 from syne_tune.optimizer.scheduler import SchedulerDecision
 
-from neunets.conform.virtual import Played, Setting, epoch_s, usual_of
-from neunets.cost import cost
-from neunets.hyperparameters import HYPERPARAMETERS
-from neunets.simulation import Recorded
+from neunets.conform.virtual import Played, Setting, looked_up
 from neunets.spaces import Configuration, Designs
 from neunets_optuna.search import suggested
 
@@ -132,7 +129,7 @@ def played(new: Callable[[Designs, int, int], Peer], setting: Setting, seed: int
 
     def begin(now_s: float) -> None:
         number, chosen = peer.begun()
-        curve, pass_s = _looked_up(designs, chosen, recorded)
+        curve, pass_s = looked_up(designs, chosen, recorded)
         result.trainings += 1
         heapq.heappush(due, (now_s + pass_s, number, 1, curve, pass_s))
 
@@ -143,7 +140,6 @@ def played(new: Callable[[Designs, int, int], Peer], setting: Setting, seed: int
         if now_s > setting.wall_s:
             return result
         accuracy = curve.accuracy(epoch)
-        result.trained_s += pass_s
         if not np.isnan(accuracy):
             result.measured(now_s, accuracy)
             if epoch < recorded.epochs and peer.goes_on(number, epoch, accuracy):
@@ -151,9 +147,3 @@ def played(new: Callable[[Designs, int, int], Peer], setting: Setting, seed: int
                 continue
         peer.ended(number, epoch, accuracy)
         begin(now_s)
-
-
-def _looked_up(designs: Designs, chosen: Configuration, recorded: Recorded) -> tuple[Any, float]:
-    graph, recipe = designs.graph(chosen), designs.recipe(chosen)
-    given = {name: value for name in HYPERPARAMETERS if (value := getattr(recipe, name)) is not None}
-    return recorded.curve(recorded.nearest(graph, usual_of(recorded) | given)), epoch_s(cost(graph).flops, recorded)

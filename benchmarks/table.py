@@ -139,12 +139,14 @@ def _is_known(name: str, value: object, designs: Designs) -> bool:
     return any(entry.name == name and value in entry.values for entry in designs.parameters)
 
 
-def recipe_of(number: int, chosen: Configuration, designs: Designs) -> dict[str, Any]:
-    """All its values."""
-    asked = designs.recipe(chosen)
-    given = {name: value for name in HYPERPARAMETERS if (value := getattr(asked, name)) is not None}
-    searched = {} if number % USUAL_EACH == 0 else given
-    values = USUAL | searched
+def is_usual(number: int) -> bool:
+    """Whether configuration `number` is trained as the engine would by itself."""
+    return number % USUAL_EACH == 0
+
+
+def recipe_of(chosen: Configuration, designs: Designs, usual: bool = False) -> dict[str, Any]:
+    """All its values; `usual`: those of the engine."""
+    values = USUAL | ({} if usual else designs.recipe(chosen).hyperparameters())
     return values | {"averaging": max(values["averaging"], LEAST_AVERAGING), "warmup": WARMUP}
 
 
@@ -153,7 +155,7 @@ def trained(setting: Setting, number: int) -> dict[str, Any]:
     torch.set_num_threads(1)
     designs = designs_of(setting.problem)
     chosen = configuration(number, setting.problem)
-    graph, values = designs.graph(chosen), recipe_of(number, chosen, designs)
+    graph, values = designs.graph(chosen), recipe_of(chosen, designs, is_usual(number))
     recipe = Recipe(epochs=1.0, schedule=Schedule.CONSTANT, **values)
     arrays = load_data(setting.folder, "cpu")
     formats = (setting.choices.precision, setting.choices.memory_format)
@@ -181,11 +183,13 @@ def pack(settings: list[Setting]) -> int:
     for setting in settings:
         designs, rows = designs_of(setting.problem), [found[setting.name][number] for number in numbers]
         chosen = {number: configuration(number, setting.problem) for number in numbers}
-        given = [features(designs.graph(each), recipe_of(number, each, designs)) for number, each in chosen.items()]
+        given = [
+            features(designs.graph(each), recipe_of(each, designs, is_usual(number))) for number, each in chosen.items()
+        ]
         columns.append((np.array(given), *(filled([row[key] for row in rows]) for key in ("accuracy", "loss"))))
     if numbers:
         problems = {setting.name: setting.problem for setting in settings}
-        write_table(SHIPPED, problems, columns, CHOSEN, [number % USUAL_EACH == 0 for number in numbers])
+        write_table(SHIPPED, problems, columns, CHOSEN, list(map(is_usual, numbers)))
     return len(numbers)
 
 

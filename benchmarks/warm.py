@@ -14,11 +14,10 @@ from typing import Any, Final
 
 import numpy as np
 import report
-from table import USUAL_EACH, designs_of, lines, recipe_of
+from table import designs_of, is_usual, lines, recipe_of
 
 from neunets.conform.significance import signed_rank
 from neunets.draws import generator
-from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.simulation import Recorded, shipped
 from neunets.spaces import Configuration, Designs
 from neunets.synthesizer import Experience, PastTrial, Problem
@@ -35,7 +34,7 @@ def experience(recorded: Recorded, numbers: list[int]) -> Experience:
     """Of a run that has trained these of the table, the best first."""
     rows = {line["number"]: line for line in lines(recorded.name)}
     # Of the others the labels do not tell the training.
-    searched = [rows[number] for number in numbers if number % USUAL_EACH]
+    searched = [rows[number] for number in numbers if not is_usual(number)]
     ended = [row for row in searched if len(row["accuracy"]) == recorded.epochs]
     best = sorted(ended, key=lambda line: -line["accuracy"][-1])[:TOLD]
     problem = recorded.problem
@@ -56,8 +55,7 @@ def experience(recorded: Recorded, numbers: list[int]) -> Experience:
 
 def looked_up(designs: Designs, chosen: Configuration, recorded: Recorded) -> float:
     """Last accuracy of the most similar training; chance where that has diverged."""
-    given = recipe_of(1, chosen, designs)  # number 1: as it is searched
-    row = recorded.nearest(designs.graph(chosen), {name: given[name] for name in HYPERPARAMETERS})
+    row = recorded.nearest(designs.graph(chosen), recipe_of(chosen, designs))
     return float(np.nan_to_num(recorded.accuracies[row, -1], nan=1.0 / recorded.problem.classes))
 
 

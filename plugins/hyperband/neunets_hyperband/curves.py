@@ -92,8 +92,9 @@ def regressed(found: Forecast, ends: Sequence[float]) -> Forecast:
     """
     if len(ends) < FEWEST_ENDS:
         return found
-    *_, threshold = ordered = sorted(ends)[: -(len(ends) // 3)]
-    excess = float(np.mean(sorted(ends)[len(ordered) :])) - threshold
+    third = len(ends) // 3
+    threshold, *above = sorted(ends)[-third - 1 :]
+    excess = float(np.mean(above)) - threshold
     lower = found.deviation**2 / max(excess, SMALLEST_EXCESS)
     return replace(found, mean=found.mean - min(lower, MOST_LOWER * found.deviation))
 

@@ -12,7 +12,7 @@ from neunets_hyperband.ladder import Ladder
 from neunets_hyperband.settings import Settings
 from neunets_hyperband.trainings import Status, Training, Trainings
 
-__all__ = ["hopeless"]
+__all__ = ["REMEMBERED", "hopeless"]
 
 # Of the trainings that have ended, the last ones, from which it is learned how far forecasts miss.
 REMEMBERED: Final = 32

@@ -13,10 +13,8 @@ import numpy as np
 
 from neunets.conform.check import Check, Level, Skipped, Violation
 from neunets.conform.significance import signed_rank
-from neunets.conform.virtual import Played, Setting, epoch_s, usual_of
-from neunets.cost import cost
+from neunets.conform.virtual import Played, Setting, epoch_s, looked_up
 from neunets.draws import generator
-from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.simulation import RECORDED_SPACES, Recorded, shipped
 from neunets.spaces import Designs
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
@@ -60,14 +58,11 @@ def random_search(setting: Setting, seed: int, spaces: Sequence[str] = RECORDED_
     recorded, played = setting.recorded, Played()
     problem, free_s = recorded.problem, [0.0] * setting.slots
     designs = Designs.of(problem, spaces, ("constant",), problem.max_flops)
-    measured, usual = list[tuple[float, float]](), usual_of(recorded)
+    measured = list[tuple[float, float]]()
     while min(free_s) < setting.wall_s:
         slot = free_s.index(min(free_s))
         drawn = designs.parameters.sample(generator(seed, played.trainings))
-        graph, recipe = designs.graph(drawn), designs.recipe(drawn)
-        given = {name: getattr(recipe, name) for name in HYPERPARAMETERS if getattr(recipe, name) is not None}
-        curve = recorded.curve(recorded.nearest(graph, usual | given))
-        pass_s = epoch_s(cost(graph).flops, recorded)
+        curve, pass_s = looked_up(designs, drawn, recorded)
         for epoch in range(1, curve.epochs + 1):
             measured.append((free_s[slot] + epoch * pass_s, curve.accuracy(epoch)))
         free_s[slot] += curve.epochs * pass_s

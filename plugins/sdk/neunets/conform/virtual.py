@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,10 +18,11 @@ from neunets.conform.exchange import Exchange
 from neunets.cost import STEP_COST, cost
 from neunets.hyperparameters import HYPERPARAMETERS
 from neunets.simulation import Curve, Recorded
+from neunets.spaces import Configuration, Designs
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.wire import graph_from_proto
 
-__all__ = ["SLOT_FLOPS", "Played", "Setting", "Virtual", "epoch_s", "usual_of"]
+__all__ = ["SLOT_FLOPS", "Played", "Setting", "Virtual", "epoch_s", "looked_up"]
 
 # A second, of a slot: so that an epoch of the recorded networks takes seconds, as it does in a small run.
 SLOT_FLOPS: Final = 1e9
@@ -43,9 +45,8 @@ class Played:
 
     points: list[tuple[float, float]] = field(default_factory=list)
     trainings: int = 0
-    trained_s: float = 0.0
     proposed: int = 0
-    rejected: dict[str, int] = field(default_factory=dict)
+    rejected: Counter[str] = field(default_factory=Counter)
     # Of the ends of trainings: (predicted, deviation or not a number, what came).
     predictions: list[tuple[float, float, float]] = field(default_factory=list)
     # Of stopped trials: (what it would have come to, the best so far as it was stopped).
@@ -95,6 +96,13 @@ def epoch_s(flops: float, recorded: Recorded) -> float:
     return STEP_COST * flops * recorded.problem.train_rows / SLOT_FLOPS
 
 
+def looked_up(designs: Designs, chosen: Configuration, recorded: Recorded) -> tuple[Curve, float]:
+    """The curve of a design, and the virtual seconds of its epochs."""
+    graph = designs.graph(chosen)
+    row = recorded.nearest(graph, designs.recipe(chosen).hyperparameters())
+    return recorded.curve(row), epoch_s(cost(graph).flops, recorded)
+
+
 class Virtual(Run):
     def __init__(self, exchange: Exchange, opening: pb.OpenRequest, propose_s: float, setting: Setting) -> None:
         self.now_s = 0.0
@@ -102,7 +110,6 @@ class Virtual(Run):
         self._setting = setting
         self._running: dict[str, _Training] = {}  # by trial
         self._ended: dict[str, _Training] = {}
-        self._usual = usual_of(setting.recorded)
         self._stops = False
         super().__init__(exchange, opening, propose_s)
 
@@ -130,6 +137,7 @@ class Virtual(Run):
                 idle += 1
                 self.now_s += max(waits_s, TOLERANCE)
         self.played.proposed = len(self.log.candidates)
+        self.played.rejected.update(each.refusal for each in self.judged.values() if each.refusal)
         self.close()
         return self.played
 
@@ -148,16 +156,8 @@ class Virtual(Run):
                     return answer.wait.after.ToMilliseconds() / 1000
             for name in self.admit(request_id, list(answer.proposals.candidates)[:free]):
                 self._begin(name)
-            self._count_rejected()
             self.ingest()
         raise Violation(f"{PATIENCE} proposals in a row had no candidate that could be trained")
-
-    def _count_rejected(self) -> None:
-        counts = self.played.rejected
-        counts.clear()
-        for judgement in self.judged.values():
-            if judgement.refusal:
-                counts[judgement.refusal] = counts.get(judgement.refusal, 0) + 1
 
     def _begin(self, name: str) -> None:
         candidate, recorded = self.log.candidates[name], self._setting.recorded
@@ -167,7 +167,7 @@ class Virtual(Run):
         else:
             derived = self.judged[name].derived
             graph = graph_from_proto(candidate.graph if derived is None else derived)
-            row = recorded.nearest(graph, self._usual | _given(candidate.recipe))
+            row = recorded.nearest(graph, _given(candidate.recipe))
             heard = row if self._setting.heard is None else int(self._setting.heard[row])
             curve, pass_s, done = recorded.curve(heard), epoch_s(cost(graph).flops, recorded), 0.0
         total = _total(candidate.recipe, pass_s, recorded)
@@ -183,7 +183,6 @@ class Virtual(Run):
             self.now_s = self._setting.wall_s
             return
         epochs, self.now_s = training.next_epochs(), training.next_s()
-        self.played.trained_s += (epochs - training.done) * training.epoch_s
         training.done = epochs
         accuracy = training.curve.accuracy(epochs)
         if math.isnan(accuracy):
@@ -231,12 +230,6 @@ class Virtual(Run):
         names = ("valid_accuracy", "valid_balanced_accuracy", "valid_macro_f1")
         rest = {"valid_loss": loss, "train_loss": loss, "epochs": training.done}
         return dict.fromkeys(names, accuracy) | rest
-
-
-def usual_of(recorded: Recorded) -> dict[str, float]:
-    """What a recipe has where it leaves hyper-parameters open."""
-    chosen: Any = recorded.problem.recipe_schema["properties"]
-    return {name: float(chosen[name]["default"]) for name in HYPERPARAMETERS}
 
 
 def _given(recipe: pb.Recipe) -> dict[str, float]:

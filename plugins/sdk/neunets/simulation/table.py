@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from neunets.graph import DataType, Graph, Input
 from neunets.hyperparameters import recipe_schema
-from neunets.simulation.features import FEATURES, features
+from neunets.simulation.features import FEATURES, TRAINING, features
 from neunets.synthesizer import Problem
 
 __all__ = ["RECORDED_SPACES", "SHIPPED", "Curve", "Recorded", "Table", "shipped", "write_table"]
@@ -100,8 +100,10 @@ class Recorded:
         return replace(self, **rows)
 
     def nearest(self, graph: Graph, recipe: Mapping[str, float]) -> int:
-        """The row that is most similar. `recipe`: all its values. Raises: InvalidGraph."""
-        place = (features(graph, recipe) - self.centre) * self.scale
+        """The row that is most similar. `recipe`: values that differ from the usual ones. Raises: InvalidGraph."""
+        usual: Any = self.problem.recipe_schema["properties"]
+        whole = {name: usual[name]["default"] for name in TRAINING} | dict(recipe)
+        place = (features(graph, whole) - self.centre) * self.scale
         return int(np.argmin(((self.places - place) ** 2).sum(axis=1)))
 
     def curve(self, row: int) -> Curve:

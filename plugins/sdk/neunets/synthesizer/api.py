@@ -11,7 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 from neunets.cost import STEP_COST
 from neunets.graph import Graph, Input
-from neunets.hyperparameters import recipe_schema
+from neunets.hyperparameters import HYPERPARAMETERS, recipe_schema
 from neunets.morphisms import Morphism
 from neunets.synthesizer.experience import Experience
 
@@ -180,6 +180,10 @@ class Recipe:
     cycles: int | None = None  # of "cosine_restarts"
     schedule: str | None = None  # "one_cycle", "cosine_restarts", "constant"
     resume_trial: str | None = None
+
+    def hyperparameters(self) -> dict[str, float | int | bool]:
+        """Those that are given."""
+        return {name: value for name in HYPERPARAMETERS if (value := getattr(self, name)) is not None}
 
 
 @dataclass(frozen=True, slots=True)
