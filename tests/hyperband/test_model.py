@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from neunets.draws import generator
 from neunets.spaces import Condition, Configuration, Parameters, choice, real, whole
 from neunets_hyperband.kde import kernel_model
-from neunets_hyperband.model import Guide, Results, guide_of
+from neunets_hyperband.model import Results, guide_of, ranked
 from neunets_hyperband.settings import Modelling
 from neunets_hyperband.tpe import parzen_model
 
@@ -47,7 +47,7 @@ def goodness(space: str, configuration: Configuration) -> float:
 def results(space: str, count: int, seed: int) -> Results:
     drawn = [SPACES[space].sample(generator(seed, number)) for number in range(count)]
     values = np.array([goodness(space, each) for each in drawn])
-    return Results(np.array([SPACES[space].encode(each) for each in drawn]), values)
+    return Results(np.array([SPACES[space].encode(each) for each in drawn]), values, np.zeros(count, np.bool_))
 
 
 SPACES = {"tree": TREE, "flat": FLAT}
@@ -60,7 +60,7 @@ def found(modelling: Modelling, space: str, seed: int, count: int = 60) -> float
         rng = generator(seed, number)
         guide = None
         if values:
-            seen = Results(np.array(places), np.array(values))
+            seen = Results(np.array(places), np.array(values), np.zeros(len(values), np.bool_))
             guide = guide_of(modelling, parameters, [seen], generator(seed, number, 1))
         is_random = guide is None or rng.random() < 1 / 3
         chosen = parameters.sample(rng) if guide is None or is_random else guide.model.draw(rng)
@@ -99,7 +99,7 @@ def test_every_draw_is_a_configuration_of_the_space(seed: int, count: int, faile
     seen = results("tree", count, seed)
     values = np.where(generator(seed, count).random(count) < failed, -math.inf, seen.values)
     for modelling in (Modelling.TPE, Modelling.KDE):
-        guide = guide_of(modelling, TREE, [Results(seen.places, values)], generator(seed, 1))
+        guide = guide_of(modelling, TREE, [Results(seen.places, values, seen.went_on)], generator(seed, 1))
         if guide is not None:
             drawn = guide.model.draw(generator(seed, 2))
             assert TREE.read(TREE.spell(drawn)) == drawn
@@ -161,16 +161,31 @@ def test_tree_densities_are_probabilities() -> None:
 @pytest.mark.parametrize("modelling", [Modelling.TPE, Modelling.KDE])
 def test_nothing_is_learned_of_failures_alone(modelling: Modelling) -> None:
     seen = results("tree", 60, 0)
-    failed = Results(seen.places, np.full(60, -math.inf))
+    failed = Results(seen.places, np.full(60, -math.inf), seen.went_on)
     assert guide_of(modelling, TREE, [failed], generator(0, 0)) is None
 
 
-def test_the_highest_rung_with_enough_results_counts() -> None:
+def test_kernels_are_of_the_highest_rung_with_enough_results() -> None:
     low, middle, high = results("flat", 40, 0), results("flat", 12, 1), results("flat", 4, 2)
     found = [
-        guide_of(Modelling.TPE, FLAT, rungs, generator(0, 0)) for rungs in ([low], [low, middle], [low, middle, high])
+        guide_of(Modelling.KDE, FLAT, rungs, generator(0, 0)) for rungs in ([low], [low, middle], [low, middle, high])
     ]
     assert [each and (each.rung, each.results) for each in found] == [(0, 40), (1, 12), (1, 12)]
-    assert guide_of(Modelling.TPE, FLAT, [high], generator(0, 0)) is None
+    assert guide_of(Modelling.KDE, FLAT, [high], generator(0, 0)) is None
     assert guide_of(Modelling.NONE, FLAT, [low], generator(0, 0)) is None
-    assert all(isinstance(each, Guide) for each in found)
+
+
+def test_who_has_come_higher_is_better_and_counts_once() -> None:
+    low = Results(np.arange(4.0)[:, np.newaxis], np.array([0.5, 0.9, -np.inf, 0.7]), np.array([0, 1, 0, 1], np.bool_))
+    high = Results(np.array([[1.0], [3.0]]), np.array([0.2, 0.3]), np.zeros(2, np.bool_))
+    places, values = ranked([low, high])
+    assert [place for _, place in sorted(zip(-values, places[:, 0], strict=True))] == [3.0, 1.0, 0.0, 2.0]
+    assert np.isneginf(values).sum() == 1
+
+
+def test_trees_learn_of_all_rungs() -> None:
+    low, high = results("flat", 9, 0), results("flat", 4, 1)
+    assert guide_of(Modelling.TPE, FLAT, [low], generator(0, 0)) is None
+    found = guide_of(Modelling.TPE, FLAT, [low, high], generator(0, 0))
+    assert found is not None
+    assert (found.rung, found.results) == (None, 13)

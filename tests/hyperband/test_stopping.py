@@ -8,7 +8,7 @@ from hyperband.climbs import BUDGET, Drive, Fate, opened, problem_of
 from neunets.synthesizer import StopTrial
 
 EPOCHS = 3.0
-SETTINGS = {"mode": "asha", "min_epochs": EPOCHS, "max_epochs": 27.0}
+SETTINGS = {"mode": "asha", "min_epochs": EPOCHS, "max_epochs": 27.0, "stop_below": 0.05}
 TIMES = [EPOCHS * part / 10 for part in range(1, 11)]
 
 
@@ -20,13 +20,13 @@ def curve(end: float, steps: int = 10) -> list[tuple[float, float]]:
 def drive(*ends: float, **settings: object) -> Drive:
     """As many networks have come to their ends on the lowest rung."""
     made = Drive(opened(problem_of(), **{**SETTINGS, **settings}))
-    for end in ends:
-        train(made, end)
+    if ends:
+        for name, end in zip(made.propose(len(ends)), ends, strict=True):
+            train(made, name, end)
     return made
 
 
-def train(made: Drive, end: float) -> None:
-    name = next(each for each in made.propose(1))
+def train(made: Drive, name: str, end: float) -> None:
     made.start(name)
     points = curve(end)
     for epoch, value in points[:-1]:
@@ -36,7 +36,7 @@ def train(made: Drive, end: float) -> None:
 
 def stopped(made: Drive, end: float, steps: int) -> tuple[StopTrial, ...]:
     """After so many validations of another network."""
-    name = next(each for each in made.propose(2) if made.candidates[each].recipe.resume_trial is None)
+    name = next(each for each in made.propose(4) if made.candidates[each].recipe.resume_trial is None)
     trial = made.start(name)
     for epoch, value in curve(end, steps):
         made.measure(name, epoch, value)
@@ -79,8 +79,7 @@ def test_on_the_highest_rung_the_best_is_the_yardstick() -> None:
     (first,) = made.propose(1)
     assert made.candidates[first].labels["rung"] == "1"
     made.end(first, 0.95)
-    for end in (0.7, 0.71, 0.72):
-        train(made, end)
+    train(made, made.propose(1)[0], 0.7)
     (second,) = made.propose(1)
     assert made.candidates[second].labels["rung"] == "1"
     trial = made.start(second)

@@ -39,11 +39,11 @@ def test_the_run_comes_to_its_model(history: History) -> None:
     assert history.rejections() == []
 
 
-def test_of_three_the_best_trains_on_from_where_it_has_ended(history: History) -> None:
+def test_the_best_trains_on_from_where_it_has_ended(history: History) -> None:
     found, ends = candidates(history), {end.candidate: end for end in reversed(history.ends())}
     by_trial = {end.trial: end for end in ends.values()}
     higher = {name: each for name, each in found.items() if each.recipe.resume_trial}
-    assert 1 <= len(higher) <= 2  # it depends on who ends first
+    assert 1 <= len(higher) <= 4  # it depends on who ends first
     for name, candidate in higher.items():
         before = by_trial[candidate.recipe.resume_trial]
         assert ends[name].metrics["epochs"] == pytest.approx(3.0, abs=0.1)
@@ -54,6 +54,6 @@ def test_of_three_the_best_trains_on_from_where_it_has_ended(history: History) -
 
 def test_verdicts_tell_of_the_rungs(history: History) -> None:
     verdicts = [event.verdict for event in history.events if event.WhichOneof("event") == "verdict"]
-    told = re.compile(r"best of \d networks? [01]\.\d+, at (1 epoch|3 epochs); results: \d at 1, [012] at 3")
+    told = re.compile(r"best of \d networks? [01]\.\d+, at (1 epoch|3 epochs); results: \d at 1, [0-4] at 3")
     assert told.fullmatch(verdicts[-1].reason)
     assert verdicts[-1].progress == 1.0

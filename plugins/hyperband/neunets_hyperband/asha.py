@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from neunets_hyperband.steps import Affords, Step
@@ -13,19 +14,15 @@ __all__ = ["next_step"]
 def next_step(
     trainings: Sequence[Training], rungs: int, eta: int, affords: Affords, is_empty: bool = False
 ) -> Step | None:
-    """From the top rung down, the best of its best floor(results / eta) that was not promoted; else a new network.
+    """From the top rung down, the best of its best ceil(results / eta) that was not promoted; else a new network.
 
-    Li et al., arXiv:1810.05934; but there, whoever comes later and is better is promoted beyond that number. Here it is
-    never exceeded, so that the rungs share the time as they do in successive halving. `is_empty`: there are no new
-    networks.
+    Li et al., arXiv:1810.05934, where it is the floor: so the first result of a rung goes on at once, as in the variant
+    that stops trainings. `is_empty`: there are no new networks.
     """
     for rung in reversed(range(rungs - 1)):
         results = [each for each in trainings if each.rung == rung and each.status is Status.ENDED]
-        places = len(results) // eta
-        promoted = sum(each.rung == rung + 1 and each.status is not Status.VOID for each in trainings)
-        if promoted < places:
-            best = sorted(results, key=lambda each: -each.value)[:places]
-            ready = [each for each in best if each.is_ready and affords(each, rung + 1)]
-            if ready:
-                return Step(rung + 1, before=ready[0], among=len(results))
+        best = sorted(results, key=lambda each: -each.value)[: math.ceil(len(results) / eta)]
+        ready = [each for each in best if each.is_ready and affords(each, rung + 1)]
+        if ready:
+            return Step(rung + 1, before=ready[0], among=len(results))
     return None if is_empty else Step(0)

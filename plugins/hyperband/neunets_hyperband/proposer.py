@@ -145,4 +145,4 @@ class Proposer:
         if guide is None:
             return "at random"
         results = f"by the model of {guide.results} results"
-        return f"{results} at {self.ladder.told(guide.rung)}" if self.ladder.epochs else results
+        return results if guide.rung is None else f"{results} at {self.ladder.told(guide.rung)}"

@@ -33,7 +33,7 @@ from neunets_hyperband.progress import progress_of, told
 from neunets_hyperband.proposer import DRAWS, Proposer
 from neunets_hyperband.settings import SCHEMA, Modelling, Representation, Settings, settings_of
 from neunets_hyperband.stopping import hopeless
-from neunets_hyperband.trainings import Status, Trainings
+from neunets_hyperband.trainings import Status, Training, Trainings
 from neunets_hyperband.warm import Warm
 
 __all__ = ["Hyperband", "HyperbandRun"]
@@ -71,7 +71,7 @@ class HyperbandRun:
         """Raises: UnsupportedProblem, which names the smallest bounds that could be kept."""
         self._problem, self._settings, self._seed = problem, settings, seed
         self._trainings = Trainings(problem.metric)
-        self._places: dict[str, NDArray[np.float64]] = {}  # of configurations, by their candidates
+        self._places: dict[str, NDArray[np.float64]] = {}  # of configurations, by network
         self._built: tuple[int | None, Designs] | None = None  # the last ones, with their bound
         self._designs = self._designs_within(problem.max_flops)
         self._warm = Warm(problem, self._designs, first_day, seed)
@@ -142,17 +142,29 @@ class HyperbandRun:
         """None: without rungs, or where chance alone decides."""
         if not ladder.epochs or self._settings.model is Modelling.NONE:
             return None
-        rungs = [self._results(rung) for rung in range(len(ladder.epochs))]
+        rungs = self._results(len(ladder.epochs))
         rng = generator(self._seed, self._trainings.proposed, DRAWS)
         return guide_of(self._settings.model, self._designs.parameters, rungs, rng)
 
-    def _results(self, rung: int) -> Results:
+    def _results(self, rungs: int) -> list[Results]:
         """Of the networks that have a configuration: the standard one and the user's have none."""
-        there = (each for each in self._trainings.all if each.rung == rung and each.status is Status.ENDED)
-        ended = [each for each in there if each.design]
-        for each in ended:
-            if each.candidate not in self._places:
-                self._places[each.candidate] = self._designs.parameters.encode(self._designs.read(each.design))
-        places = np.array([self._places[each.candidate] for each in ended])
-        size = (len(ended), len(self._designs.parameters))
-        return Results(places.reshape(size), np.array([each.value for each in ended], np.float64))
+        ended: list[list[Training]] = [[] for _ in range(rungs)]
+        highest = dict[str, int]()  # rung, by network
+        for each in self._trainings.all:
+            if each.status is Status.ENDED and each.design:
+                ended[each.rung].append(each)
+                highest[each.network] = max(each.rung, highest.get(each.network, 0))
+        return [
+            Results(
+                np.array([self._place(each) for each in there]).reshape(len(there), len(self._designs.parameters)),
+                np.array([each.value for each in there], np.float64),
+                np.array([each.rung < highest[each.network] for each in there], np.bool_),
+            )
+            for there in ended
+        ]
+
+    def _place(self, training: Training) -> NDArray[np.float64]:
+        """Of its configuration: (D,)."""
+        if training.network not in self._places:
+            self._places[training.network] = self._designs.parameters.encode(self._designs.read(training.design))
+        return self._places[training.network]
