@@ -1,9 +1,10 @@
-"""Evolution against random search, against its own template and against a fixed network, at equal wall time.
+"""Searches against each other, against the evolution's template and against a fixed network, at equal wall time.
 
-Each data set and seed: `neunets synthesize` with each search algorithm as its user runs it; then, with the same trainer
-on all cores for the whole budget, the template that the evolution began with, and the hand-tuned network of
-`accuracy.py`. Prints test accuracies and what each second of a synthesis was spent on; the result's file has, of each
-search, its best accuracy over the seconds that its trials have taken, and the steps of the winner's lineage.
+Each data set and seed: `neunets synthesize` with each search algorithm as its user runs it, `hyperband` with networks
+and hyper-parameters together and without what has done well on other data; then, with the same trainer on all cores for
+the whole budget, the template that the evolution began with, and the hand-tuned network of `accuracy.py`. Prints test
+accuracies and what each second of a synthesis was spent on; the result's file has, of each search, its best accuracy
+over the seconds that its trials have taken, and the steps of the winner's lineage.
 
 What was measured on this machine with these versions is kept: `--add` goes on with the seeds and contestants that are
 left, and takes from `accuracy.py` what is the same there, the synthesis by random search and the fixed network.
@@ -30,14 +31,16 @@ from neunets_client.budget import seconds
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 
-SEARCHES: Final = ("ncevolve", "random")
+# With their settings.
+SEARCHES: Final = {"ncevolve": (), "random": (), "hyperband": ("joint=true", "warm=0")}
 RIVALS: Final = ("random", "template")
 CONTESTANTS: Final = (*SEARCHES, "template", "fixed")
 
 
 def searched(name: str, data: str, budget: str, seed: int, home: Path) -> dict[str, Any]:
     """One synthesis, with its curve."""
-    found = accuracy.synthesis(data, budget, seed, home, "--synthesizer", name)
+    options = [option for setting in SEARCHES[name] for option in ("--setting", setting)]
+    found = accuracy.synthesis(data, budget, seed, home, "--synthesizer", name, *options)
     with Connection(None, home) as connection:
         client, run = Client(connection), f"runs/{found['run']}"
         models, line = list(client.models(run)), [asdict(relative) for relative in client.lineage(run)]
@@ -85,12 +88,16 @@ def measured(name: str, budget: str) -> dict[int, dict[str, Any]]:
 
 
 def summary(name: str, rows: dict[int, dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-    """Means over the seeds that all have run, and whether the evolution is behind neither random nor template."""
-    whole = {seed: row for seed, row in rows.items() if all(each in row for each in CONTESTANTS)}
+    """Means over the seeds that the evolution, its rivals and the fixed network have run, of all that have run these.
+
+    And whether the evolution is behind neither random search nor template.
+    """
+    whole = {seed: row for seed, row in rows.items() if {"ncevolve", "fixed", *RIVALS} <= row.keys()}
     result: dict[str, Any] = {"rows": rows, "whole_seeds": sorted(whole)}
     if not whole:
         return result, True
-    means = {each: statistics.fmean(row[each]["test"] for row in whole.values()) for each in CONTESTANTS}
+    there = [each for each in CONTESTANTS if all(each in row for row in whole.values())]
+    means = {each: statistics.fmean(row[each]["test"] for row in whole.values()) for each in there}
     errors = {each: round((1 - means["ncevolve"]) / (1 - mean), 3) for each, mean in means.items()}
     print(f"{name}: {len(whole)} seeds, error of ncevolve over {errors}", flush=True)
     return result | {"mean_test": means, "error_over": errors}, means["ncevolve"] >= max(means[each] for each in RIVALS)
