@@ -6,10 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 
-__all__ = ["Lease", "Patience", "deadline_s"]
+__all__ = ["Lease", "Patience", "deadline_s", "given_up"]
+
+ENDED = synthesizer_pb2.TrialEnded
 
 # A job that has not ended by then is given up: this many times its seconds, and as much again for its start.
 DEADLINE_FACTOR: Final = 2.0
@@ -60,3 +63,14 @@ def deadline_s(recipe: synthesizer_pb2.Recipe) -> float:
     """Device seconds, over all attempts, after which a trial is given up."""
     timed = recipe.WhichOneof("total") == "device_s"
     return DEADLINE_FACTOR * recipe.device_s + DEADLINE_EXTRA_S if timed else EPOCHS_DEADLINE_S
+
+
+def given_up(
+    record: store_pb2.TrialRecord, state: ENDED.State.ValueType, code: str, why: str, retry: bool = False
+) -> synthesizer_pb2.TrialEnded:
+    """The end of the record's attempt, as its engine found it."""
+    severity = synthesizer_pb2.Diagnostic.SEVERITY_WARNING if retry else synthesizer_pb2.Diagnostic.SEVERITY_ERROR
+    return ENDED(
+        candidate=record.candidate, trial=record.trial, attempt=record.attempt, state=state, device_s=record.device_s,
+        error=synthesizer_pb2.Diagnostic(severity=severity, code=code, summary=why[:256]), will_retry=retry,
+    )  # fmt: skip

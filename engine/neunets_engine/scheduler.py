@@ -18,7 +18,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.disk import DiskFull
-from neunets_engine.leases import Lease, Patience, deadline_s
+from neunets_engine.leases import Lease, Patience, deadline_s, given_up
 from neunets_engine.memory import parts_within
 from neunets_engine.stopping import Stops
 from neunets_engine.store import WORKER_LOST, Store, Wanted, is_current
@@ -40,6 +40,7 @@ ENDED = synthesizer_pb2.TrialEnded
 
 # Gives a trial that starts now its complete recipe; None: there is no time left for it.
 Totals = Callable[[store_pb2.TrialRecord], synthesizer_pb2.Recipe | None]
+Taken = list[store_pb2.TrialRecord]
 
 
 class Scheduler:
@@ -54,6 +55,7 @@ class Scheduler:
         self._workers: dict[str, float] = {}  # FLOPs a second that each has measured; 0: it has not
         self._usual_s: dict[str, float] = {}  # by run: of a trial on a worker
         self._since: dict[str, float] = {}  # by worker: the last lease, or the end of a trial after it
+        self._writes: dict[str, asyncio.Task[Taken]] = {}  # by worker: of leases, under way
         self._totals: dict[str, Totals] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._halted: dict[str, NeunetsError] = {}  # by run
@@ -144,8 +146,7 @@ class Scheduler:
 
     def slot_flops(self) -> float | None:
         """FLOPs a second at which a slot trains, as the workers have measured them; None: they have not."""
-        known = [flops for flops in self._workers.values() if flops]
-        return median(known) if known else None
+        return median(known) if (known := [flops for flops in self._workers.values() if flops]) else None
 
     async def wake(self) -> None:
         """Let the workers that wait for a trial look again."""
@@ -161,7 +162,7 @@ class Scheduler:
         is_over: Callable[[], bool] = lambda: False,
         most: int = 1,
         flops: float = 0.0,
-    ) -> list[store_pb2.TrialRecord]:
+    ) -> Taken:
         """The next trials for `worker`, or its unfinished ones; none if none came within `wait_s`, or `is_over()`.
 
         `device_bytes`: that a training may use there; 0: not known. `most`: it gets more than one only of a run whose
@@ -195,7 +196,7 @@ class Scheduler:
                 except TimeoutError:
                     return []
 
-    async def _take(self, worker: str, device: str, device_bytes: int, most: int) -> list[store_pb2.TrialRecord]:
+    async def _take(self, worker: str, device: str, device_bytes: int, most: int) -> Taken:
         while self._waiting:
             run_id = self._waiting[0][0]
             begun = self._begun(run_id, self._next(run_id, most))
@@ -207,12 +208,20 @@ class Scheduler:
             ]
             # Noted before the write: nobody may believe that the run has nothing open.
             self._leases[worker] = self._noted(worker, begun)
-            taken = await self._store.lease(run_id, worker, device, wanted)
-            self._since[worker] = self._monotonic()
-            self._keep(worker, {record.trial for record in taken})
-            if taken:
+            # Who calls may be gone before it is written: then `lost` finds what has been.
+            self._writes[worker] = asyncio.ensure_future(self._write(run_id, worker, device, wanted))
+            if taken := await asyncio.shield(self._writes[worker]):
                 return taken
         return []
+
+    async def _write(self, run_id: str, worker: str, device: str, wanted: Sequence[Wanted]) -> Taken:
+        try:
+            taken = await self._store.lease(run_id, worker, device, wanted)
+        finally:
+            del self._writes[worker]
+        self._since[worker] = self._monotonic()
+        self._keep(worker, {record.trial for record in taken})
+        return taken
 
     def _begun(self, run_id: str, trials: list[str]) -> list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]:
         """Those of the trials that there is time for, with their complete recipes."""
@@ -321,6 +330,8 @@ class Scheduler:
 
     async def lost(self, worker: str, why: str) -> None:
         """The worker is gone: its trials wait again, to go on from their last checkpoints."""
+        if worker in self._writes:
+            await asyncio.wait([self._writes[worker]])
         for number, lease in enumerate(list(self._leases.get(worker, ()))):
             with self._ending(lease):
                 record = self._store.trial(lease.run_id, lease.trial)
@@ -332,7 +343,7 @@ class Scheduler:
         with self._ending(lease):
             record = self._store.trial(lease.run_id, lease.trial)
             if is_current(record, lease.attempt):
-                failed = _ended(record, ENDED.STATE_FAILED, "TIMED_OUT", f"the job hangs on {lease.worker}: {why}")
+                failed = given_up(record, ENDED.STATE_FAILED, "TIMED_OUT", f"the job hangs on {lease.worker}: {why}")
                 await self._store.release(lease.run_id, failed)
 
     @contextmanager
@@ -355,7 +366,7 @@ class Scheduler:
     async def _lose(self, run_id: str, record: store_pb2.TrialRecord, why: str, code: str) -> None:
         retry = code != WORKER_LOST or record.losses + 1 < MOST_LOSSES
         state = ENDED.STATE_LOST if retry else ENDED.STATE_FAILED
-        ended = _ended(record, state, code, why, retry)
+        ended = given_up(record, state, code, why, retry)
         (is_kept,) = await self._store.release(run_id, ended)
         if is_kept and retry:
             await self.add(run_id, record.trial)
@@ -387,14 +398,3 @@ class Scheduler:
         changed = self._changed.get(run_id)
         if changed is not None:
             changed.set()
-
-
-def _ended(
-    record: store_pb2.TrialRecord, state: ENDED.State.ValueType, code: str, why: str, retry: bool = False
-) -> synthesizer_pb2.TrialEnded:
-    """The end of the record's attempt, as its engine found it."""
-    severity = synthesizer_pb2.Diagnostic.SEVERITY_WARNING if retry else synthesizer_pb2.Diagnostic.SEVERITY_ERROR
-    return ENDED(
-        candidate=record.candidate, trial=record.trial, attempt=record.attempt, state=state, device_s=record.device_s,
-        error=synthesizer_pb2.Diagnostic(severity=severity, code=code, summary=why[:256]), will_retry=retry,
-    )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,6 +185,23 @@ async def test_only_the_trial_that_had_begun_is_blamed_for_a_lost_worker(store: 
     assert [store.trial("r1", f"t00000{number}").losses for number in (2, 3, 4)] == [1, 0, 0]
     again = await scheduler.lease("slot1", "cpu", 0.0)
     assert [trial.attempt for trial in again] == [2]
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_worker_that_is_lost_while_it_takes_a_trial_gives_it_back(store: Store, is_cancelled: bool) -> None:
+    """The store's write is under way as the worker ends; its call may be cancelled with it."""
+    scheduler = await with_trials(store, Clock(), 1)
+    await scheduler.complete("slot0", done("t000001"))
+    taking = asyncio.create_task(scheduler.lease("slot1", "cpu", 0.0))
+    while not scheduler.leases():
+        await asyncio.sleep(0)
+    if is_cancelled:
+        taking.cancel()
+    await scheduler.lost("slot1", "it ended")
+    await asyncio.wait([taking])
+    assert scheduler.open_trials("r1") == 1
+    (again,) = await scheduler.lease("slot2", "cpu", 0.0)
+    assert (again.trial, again.attempt, again.losses) == ("t000002", 2, 1)
 
 
 async def test_a_final_training_is_leased_alone(store: Store) -> None:
