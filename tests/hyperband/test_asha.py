@@ -49,9 +49,6 @@ class Race:
     def results(self, rung: int) -> list[Training]:
         return [each for each in self.all if each.rung == rung and each.status is Status.ENDED]
 
-    def begun(self, rung: int) -> int:
-        return sum(each.rung == rung for each in self.all)
-
 
 def raced(eta: int, order: list[tuple[int, float]]) -> Race:
     race = Race(eta)
