@@ -10,7 +10,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 
-__all__ = ["Lease", "Patience", "deadline_s", "given_up"]
+__all__ = ["ENDED", "Lease", "Patience", "deadline_s", "given_up"]
 
 ENDED = synthesizer_pb2.TrialEnded
 

@@ -18,7 +18,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.disk import DiskFull
-from neunets_engine.leases import Lease, Patience, deadline_s, given_up
+from neunets_engine.leases import ENDED, Lease, Patience, deadline_s, given_up
 from neunets_engine.memory import parts_within
 from neunets_engine.stopping import Stops
 from neunets_engine.store import WORKER_LOST, Store, Wanted, is_current
@@ -36,7 +36,6 @@ MOST_AHEAD: Final = 256
 NEWS: Final = 0.3
 # Losses that are not the network's: beside WORKER_LOST.
 ENGINE_RESTARTED, NOT_BEGUN = "ENGINE_RESTARTED", "NOT_BEGUN"
-ENDED = synthesizer_pb2.TrialEnded
 
 # Gives a trial that starts now its complete recipe; None: there is no time left for it.
 Totals = Callable[[store_pb2.TrialRecord], synthesizer_pb2.Recipe | None]
@@ -172,6 +171,7 @@ class Scheduler:
             for changed in self._changed.values():
                 changed.set()
         self._workers[worker] = flops
+        await self._written(worker)
         held = [lease for lease in self._leases.get(worker, ()) if lease.order != worker_pb2.ORDER_ABORT]
         unfinished = [(lease, self._store.trial(lease.run_id, lease.trial)) for lease in held]
         unfinished = [(lease, record) for lease, record in unfinished if is_current(record, lease.attempt)]
@@ -208,7 +208,7 @@ class Scheduler:
             ]
             # Noted before the write: nobody may believe that the run has nothing open.
             self._leases[worker] = self._noted(worker, begun)
-            # Who calls may be gone before it is written: then `lost` finds what has been.
+            # Who calls may be gone before it is written: `lost`, or its next call, waits for that.
             self._writes[worker] = asyncio.ensure_future(self._write(run_id, worker, device, wanted))
             if taken := await asyncio.shield(self._writes[worker]):
                 return taken
@@ -218,10 +218,14 @@ class Scheduler:
         try:
             taken = await self._store.lease(run_id, worker, device, wanted)
         finally:
-            del self._writes[worker]
+            self._writes.pop(worker, None)
         self._since[worker] = self._monotonic()
         self._keep(worker, {record.trial for record in taken})
         return taken
+
+    async def _written(self, worker: str) -> None:
+        if worker in self._writes:
+            await asyncio.wait([self._writes[worker]])
 
     def _begun(self, run_id: str, trials: list[str]) -> list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]:
         """Those of the trials that there is time for, with their complete recipes."""
@@ -330,8 +334,7 @@ class Scheduler:
 
     async def lost(self, worker: str, why: str) -> None:
         """The worker is gone: its trials wait again, to go on from their last checkpoints."""
-        if worker in self._writes:
-            await asyncio.wait([self._writes[worker]])
+        await self._written(worker)
         for number, lease in enumerate(list(self._leases.get(worker, ()))):
             with self._ending(lease):
                 record = self._store.trial(lease.run_id, lease.trial)
@@ -366,8 +369,7 @@ class Scheduler:
     async def _lose(self, run_id: str, record: store_pb2.TrialRecord, why: str, code: str) -> None:
         retry = code != WORKER_LOST or record.losses + 1 < MOST_LOSSES
         state = ENDED.STATE_LOST if retry else ENDED.STATE_FAILED
-        ended = given_up(record, state, code, why, retry)
-        (is_kept,) = await self._store.release(run_id, ended)
+        (is_kept,) = await self._store.release(run_id, given_up(record, state, code, why, retry))
         if is_kept and retry:
             await self.add(run_id, record.trial)
 

@@ -204,6 +204,18 @@ async def test_a_worker_that_is_lost_while_it_takes_a_trial_gives_it_back(store:
     assert (again.trial, again.attempt, again.losses) == ("t000002", 2, 1)
 
 
+async def test_a_worker_that_calls_again_while_it_takes_a_trial_has_that_one(store: Store) -> None:
+    scheduler = await with_trials(store, Clock(), 1)
+    await scheduler.complete("slot0", done("t000001"))
+    taking = asyncio.create_task(scheduler.lease("slot1", "cpu", 0.0))
+    while not scheduler.leases():
+        await asyncio.sleep(0)
+    taking.cancel()
+    (again,) = await scheduler.lease("slot1", "cpu", 0.0)
+    assert (again.trial, again.attempt) == ("t000002", 1)
+    assert [lease.trial for lease in scheduler.leases()] == ["t000002"]
+
+
 async def test_a_final_training_is_leased_alone(store: Store) -> None:
     scheduler = await with_trials(store, clock := Clock(), 2)
     clock.now = 0.001
