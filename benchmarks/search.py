@@ -6,8 +6,8 @@ the whole budget, the template that the evolution began with, and the hand-tuned
 accuracies and what each second of a synthesis was spent on; the result's file has, of each search, its best accuracy
 over the seconds that its trials have taken, and the steps of the winner's lineage.
 
-What was measured on this machine with these versions is kept: `--add` goes on with the seeds and contestants that are
-left, and takes from `accuracy.py` what is the same there, the synthesis by random search and the fixed network.
+Each data set has its own result. `--add` keeps what was measured on such a machine with these versions, and goes on
+with the seeds and contestants that are left.
 """
 
 from __future__ import annotations
@@ -81,26 +81,21 @@ def contest(name: str, data: str, budget: str, seed: int, row: dict[str, Any], h
     print(f"{budget}, seed {seed}: {name} {row[name]['test']:.4f}; {told}".rstrip("; "), flush=True)
 
 
-def measured(name: str, budget: str) -> dict[int, dict[str, Any]]:
-    """Rows by seed that `accuracy.py` has measured on these data."""
-    known = report.read(f"accuracy-{name}").get(budget, {}).get("rows", [])
-    return {row["seed"]: {"random": row["synthesis"], "fixed": row["fixed"]} for row in known}
-
-
 def summary(name: str, rows: dict[int, dict[str, Any]]) -> tuple[dict[str, Any], bool]:
-    """Means over the seeds that the evolution, its rivals and the fixed network have run, of all that have run these.
+    """Means over the seeds that every contestant of any seed has run.
 
-    And whether the evolution is behind neither random search nor template.
+    And whether the evolution is behind none of its rivals.
     """
-    whole = {seed: row for seed, row in rows.items() if {"ncevolve", "fixed", *RIVALS} <= row.keys()}
+    there = [each for each in CONTESTANTS if any(each in row for row in rows.values())]
+    whole = {seed: row for seed, row in rows.items() if row.keys() >= set(there)}
     result: dict[str, Any] = {"rows": rows, "whole_seeds": sorted(whole)}
-    if not whole:
+    if not whole or "ncevolve" not in there:
         return result, True
-    there = [each for each in CONTESTANTS if all(each in row for row in whole.values())]
     means = {each: statistics.fmean(row[each]["test"] for row in whole.values()) for each in there}
     errors = {each: round((1 - means["ncevolve"]) / (1 - mean), 3) for each, mean in means.items()}
-    print(f"{name}: {len(whole)} seeds, error of ncevolve over {errors}", flush=True)
-    return result | {"mean_test": means, "error_over": errors}, means["ncevolve"] >= max(means[each] for each in RIVALS)
+    print(f"{name}: {len(whole)} seeds, test {means}, error of ncevolve over {errors}", flush=True)
+    behind = [each for each in RIVALS if means["ncevolve"] < means.get(each, 0.0)]
+    return result | {"mean_test": means, "error_over": errors}, not behind
 
 
 def main() -> int:
@@ -111,25 +106,21 @@ def main() -> int:
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--add", action="store_true", help="to what was measured here before, of this very code")
     arguments = parser.parse_args()
-    file = f"search-{arguments.budget}"
-    result: dict[str, Any] = report.read(file) if arguments.add else {}
-    ahead, seeds = True, set(arguments.seeds)
+    ahead = True
     with tempfile.TemporaryDirectory() as scratch:
         for name, _, data in (entry.partition("=") for entry in arguments.data):
-            rows = measured(name, arguments.budget) if arguments.add else {}
-            for seed, row in result.get(name, {}).get("rows", {}).items():
-                rows[int(seed)] = rows.get(int(seed), {}) | row
+            file = f"search-{name}-{arguments.budget}"
+            known = report.read(file).get("rows", {}) if arguments.add else {}
+            rows: dict[int, dict[str, Any]] = {int(seed): row for seed, row in known.items()}
             for seed in arguments.seeds:
                 row = rows.setdefault(seed, {})
                 for contestant in CONTESTANTS:
                     if contestant in arguments.contestants and contestant not in row:
                         contest(contestant, data, arguments.budget, seed, row, Path(scratch))
-                        result[name] = {"rows": rows}
-                        report.write(file, sorted(seeds | set(rows)), result)
-            result[name], is_ahead = summary(name, rows)
-            ahead, seeds = ahead and is_ahead, seeds | set(rows)
-        written = report.write(file, sorted(seeds), result)
-    print(written)
+                        report.write(file, sorted(rows), {"rows": rows})
+            result, is_ahead = summary(name, rows)
+            print(report.write(file, sorted(rows), result), flush=True)
+            ahead = ahead and is_ahead
     return 0 if ahead else 1
 
 
