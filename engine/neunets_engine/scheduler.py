@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
+from neunets_engine.batching import Batching
 from neunets_engine.disk import DiskFull
 from neunets_engine.leases import ENDED, Lease, Patience, deadline_s, given_up
 from neunets_engine.memory import parts_within
@@ -27,13 +27,7 @@ __all__ = ["Scheduler", "Totals"]
 
 # A network that costs three workers their life is at fault itself.
 MOST_LOSSES: Final = 3
-# About what it costs to lease a trial, to end it and to propose the next: shorter trials are handed out several at a
-# time, and proposed before a worker waits for them.
-BATCH_S: Final = 0.02
-SHORTEST_S: Final = 1e-4
 MOST_AHEAD: Final = 256
-# Weight of the last measurement of how long a run's trials take.
-NEWS: Final = 0.3
 # Losses that are not the network's: beside WORKER_LOST.
 ENGINE_RESTARTED, NOT_BEGUN = "ENGINE_RESTARTED", "NOT_BEGUN"
 
@@ -49,11 +43,10 @@ class Scheduler:
         self.patience, self.stops = patience, Stops()
         self._store = store
         self._monotonic = monotonic
+        self._batching = Batching(monotonic)
         self._waiting: list[tuple[str, str]] = []
         self._leases: dict[str, list[Lease]] = {}  # by worker, in the order in which it trains
         self._workers: dict[str, float] = {}  # FLOPs a second that each has measured; 0: it has not
-        self._usual_s: dict[str, float] = {}  # by run: of a trial on a worker
-        self._since: dict[str, float] = {}  # by worker: the last lease, or the end of a trial after it
         self._writes: dict[str, asyncio.Task[Taken]] = {}  # by worker: of leases, under way
         self._totals: dict[str, Totals] = {}
         self._changed: dict[str, asyncio.Event] = {}
@@ -73,7 +66,7 @@ class Scheduler:
         self._totals.pop(run_id, None)
         self._changed.pop(run_id, None)
         self._halted.pop(run_id, None)
-        self._usual_s.pop(run_id, None)
+        self._batching.close(run_id)
         self.stops.close(run_id)
         self.drop_waiting(run_id)
         self.order(run_id, worker_pb2.ORDER_ABORT)
@@ -165,7 +158,7 @@ class Scheduler:
         """The next trials for `worker`, or its unfinished ones; none if none came within `wait_s`, or `is_over()`.
 
         `device_bytes`: that a training may use there; 0: not known. `most`: it gets more than one only of a run whose
-        trials are short, see `BATCH_S`. `flops`: a second, of training, as it has measured them; 0: not known.
+        trials are short, see `Batching`. `flops`: a second, of training, as it has measured them; 0: not known.
         """
         if not self._workers:
             for changed in self._changed.values():
@@ -219,7 +212,7 @@ class Scheduler:
             taken = await self._store.lease(run_id, worker, device, wanted)
         finally:
             self._writes.pop(worker, None)
-        self._since[worker] = self._monotonic()
+        self._batching.begin(worker)
         self._keep(worker, {record.trial for record in taken})
         return taken
 
@@ -246,9 +239,9 @@ class Scheduler:
         return begun
 
     def _next(self, run_id: str, most: int) -> list[str]:
-        """The trials that wait longest, all of one run: what is trained in `BATCH_S`, and no more than its share."""
+        """The trials that wait longest, all of one run: what `Batching` has for a batch, and no more than its share."""
         share = -(-sum(entry[0] == run_id for entry in self._waiting) // max(1, len(self._workers)))
-        count = max(1, min(most, share, self._batch(run_id)))
+        count = max(1, min(most, share, self._batching.size(run_id)))
         taken: list[str] = []
         while self._waiting and self._waiting[0][0] == run_id and len(taken) < count:
             taken.append(self._waiting.pop(0)[1])
@@ -256,11 +249,7 @@ class Scheduler:
 
     def ahead(self, run_id: str) -> int:
         """Trials of the run that should wait beside those that train, so that no worker waits for a proposal."""
-        return min(MOST_AHEAD, len(self._workers) * self._batch(run_id))
-
-    def _batch(self, run_id: str) -> int:
-        """Trials of the run that a worker trains in `BATCH_S`."""
-        return int(BATCH_S / max(self._usual_s.get(run_id, math.inf), SHORTEST_S))
+        return min(MOST_AHEAD, len(self._workers) * self._batching.size(run_id))
 
     def _noted(
         self, worker: str, wanted: Sequence[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]
@@ -318,14 +307,15 @@ class Scheduler:
             return [False] * len(ended)
         run_id = ours[0][1].run_id  # all leases of a worker are of one run
         now = self._monotonic()
-        self._time(run_id, (now - self._since.get(worker, now)) / len(ours))
+        if self.is_open(run_id):
+            self._batching.end(worker, run_id, len(ours))
         answers = await self._store.release(run_id, *(each for each, _ in ours))
         kept = {each.trial: is_kept for (each, _), is_kept in zip(ours, answers, strict=True)}
         over = kept.keys()
         self._keep(worker, {lease.trial for lease in self._leases.get(worker, ()) if lease.trial not in over})
         if worker in self._leases:
             self._leases[worker] = [replace(lease, reported=now) for lease in self._leases[worker]]
-        self._since[worker] = self._monotonic()
+        self._batching.begin(worker)
         again = [each.trial for each, _ in ours if kept[each.trial] and each.will_retry]
         if again:
             await self.add(run_id, *again)
@@ -388,12 +378,6 @@ class Scheduler:
 
     def leases(self) -> list[Lease]:
         return [lease for leases in self._leases.values() for lease in leases]
-
-    def _time(self, run_id: str, seconds: float) -> None:
-        """Of one trial, as measured last."""
-        if run_id in self._totals:
-            before = self._usual_s.get(run_id, seconds)
-            self._usual_s[run_id] = before + NEWS * (seconds - before)
 
     def notify(self, run_id: str) -> None:
         """Let the run look at what has happened."""
