@@ -95,12 +95,14 @@ class ChildProcess:
 
     async def cut(self) -> None:
         self._kill()
+        relaying, self._relaying = self._relaying, None  # others may cut, and connect, meanwhile
         if self._process is not None:
             await self._process.wait()
-        if self._relaying is not None:  # which ends with the pipe, unless a grandchild holds that
-            await asyncio.wait([self._relaying], timeout=LAST_WORDS_S)
-            self._relaying.cancel()
-            self._relaying = None
+        if relaying is not None:  # which ends with the pipe, unless a grandchild holds that
+            try:
+                await asyncio.wait([relaying], timeout=LAST_WORDS_S)
+            finally:
+                relaying.cancel()
 
     def _kill(self) -> None:
         if self._process is not None and self._process.returncode is None:
