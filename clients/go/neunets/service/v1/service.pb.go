@@ -162,6 +162,61 @@ func (TrialState) EnumDescriptor() ([]byte, []int) {
 	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{1}
 }
 
+type Preprocessing_Fit int32
+
+const (
+	Preprocessing_FIT_UNSPECIFIED Preprocessing_Fit = 0
+	// To the size, whatever the aspect.
+	Preprocessing_FIT_STRETCH Preprocessing_Fit = 1
+	// The whole image in its own aspect, in the middle of a black one.
+	Preprocessing_FIT_PAD Preprocessing_Fit = 2
+	// The largest part of the middle that has the aspect of the size.
+	Preprocessing_FIT_CROP Preprocessing_Fit = 3
+)
+
+// Enum value maps for Preprocessing_Fit.
+var (
+	Preprocessing_Fit_name = map[int32]string{
+		0: "FIT_UNSPECIFIED",
+		1: "FIT_STRETCH",
+		2: "FIT_PAD",
+		3: "FIT_CROP",
+	}
+	Preprocessing_Fit_value = map[string]int32{
+		"FIT_UNSPECIFIED": 0,
+		"FIT_STRETCH":     1,
+		"FIT_PAD":         2,
+		"FIT_CROP":        3,
+	}
+)
+
+func (x Preprocessing_Fit) Enum() *Preprocessing_Fit {
+	p := new(Preprocessing_Fit)
+	*p = x
+	return p
+}
+
+func (x Preprocessing_Fit) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Preprocessing_Fit) Descriptor() protoreflect.EnumDescriptor {
+	return file_neunets_service_v1_service_proto_enumTypes[2].Descriptor()
+}
+
+func (Preprocessing_Fit) Type() protoreflect.EnumType {
+	return &file_neunets_service_v1_service_proto_enumTypes[2]
+}
+
+func (x Preprocessing_Fit) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Preprocessing_Fit.Descriptor instead.
+func (Preprocessing_Fit) EnumDescriptor() ([]byte, []int) {
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{7, 0}
+}
+
 type RunSpec_Mirror int32
 
 const (
@@ -197,11 +252,11 @@ func (x RunSpec_Mirror) String() string {
 }
 
 func (RunSpec_Mirror) Descriptor() protoreflect.EnumDescriptor {
-	return file_neunets_service_v1_service_proto_enumTypes[2].Descriptor()
+	return file_neunets_service_v1_service_proto_enumTypes[3].Descriptor()
 }
 
 func (RunSpec_Mirror) Type() protoreflect.EnumType {
-	return &file_neunets_service_v1_service_proto_enumTypes[2]
+	return &file_neunets_service_v1_service_proto_enumTypes[3]
 }
 
 func (x RunSpec_Mirror) Number() protoreflect.EnumNumber {
@@ -210,7 +265,7 @@ func (x RunSpec_Mirror) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use RunSpec_Mirror.Descriptor instead.
 func (RunSpec_Mirror) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{7, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{8, 0}
 }
 
 type StopRunRequest_Mode int32
@@ -248,11 +303,11 @@ func (x StopRunRequest_Mode) String() string {
 }
 
 func (StopRunRequest_Mode) Descriptor() protoreflect.EnumDescriptor {
-	return file_neunets_service_v1_service_proto_enumTypes[3].Descriptor()
+	return file_neunets_service_v1_service_proto_enumTypes[4].Descriptor()
 }
 
 func (StopRunRequest_Mode) Type() protoreflect.EnumType {
-	return &file_neunets_service_v1_service_proto_enumTypes[3]
+	return &file_neunets_service_v1_service_proto_enumTypes[4]
 }
 
 func (x StopRunRequest_Mode) Number() protoreflect.EnumNumber {
@@ -261,7 +316,7 @@ func (x StopRunRequest_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StopRunRequest_Mode.Descriptor instead.
 func (StopRunRequest_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{27, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28, 0}
 }
 
 type ExportModelRequest_Format int32
@@ -271,6 +326,10 @@ const (
 	// 8-bit integers inside, by calibration on training images.
 	ExportModelRequest_FORMAT_INT8    ExportModelRequest_Format = 1
 	ExportModelRequest_FORMAT_FLOAT16 ExportModelRequest_Format = 2
+	// Takes images of any size, (batch, height, width, channels) uint8, and resizes them itself as training did.
+	ExportModelRequest_FORMAT_ANY_SIZE ExportModelRequest_Format = 3
+	// For runtimes without strings: one float32 image (1, channels, H, W) of 0..255 in, probabilities out.
+	ExportModelRequest_FORMAT_PLAIN ExportModelRequest_Format = 4
 )
 
 // Enum value maps for ExportModelRequest_Format.
@@ -279,11 +338,15 @@ var (
 		0: "FORMAT_UNSPECIFIED",
 		1: "FORMAT_INT8",
 		2: "FORMAT_FLOAT16",
+		3: "FORMAT_ANY_SIZE",
+		4: "FORMAT_PLAIN",
 	}
 	ExportModelRequest_Format_value = map[string]int32{
 		"FORMAT_UNSPECIFIED": 0,
 		"FORMAT_INT8":        1,
 		"FORMAT_FLOAT16":     2,
+		"FORMAT_ANY_SIZE":    3,
+		"FORMAT_PLAIN":       4,
 	}
 )
 
@@ -298,11 +361,11 @@ func (x ExportModelRequest_Format) String() string {
 }
 
 func (ExportModelRequest_Format) Descriptor() protoreflect.EnumDescriptor {
-	return file_neunets_service_v1_service_proto_enumTypes[4].Descriptor()
+	return file_neunets_service_v1_service_proto_enumTypes[5].Descriptor()
 }
 
 func (ExportModelRequest_Format) Type() protoreflect.EnumType {
-	return &file_neunets_service_v1_service_proto_enumTypes[4]
+	return &file_neunets_service_v1_service_proto_enumTypes[5]
 }
 
 func (x ExportModelRequest_Format) Number() protoreflect.EnumNumber {
@@ -311,7 +374,7 @@ func (x ExportModelRequest_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExportModelRequest_Format.Descriptor instead.
 func (ExportModelRequest_Format) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45, 0}
 }
 
 type CheckOutcome_Outcome int32
@@ -351,11 +414,11 @@ func (x CheckOutcome_Outcome) String() string {
 }
 
 func (CheckOutcome_Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_neunets_service_v1_service_proto_enumTypes[5].Descriptor()
+	return file_neunets_service_v1_service_proto_enumTypes[6].Descriptor()
 }
 
 func (CheckOutcome_Outcome) Type() protoreflect.EnumType {
-	return &file_neunets_service_v1_service_proto_enumTypes[5]
+	return &file_neunets_service_v1_service_proto_enumTypes[6]
 }
 
 func (x CheckOutcome_Outcome) Number() protoreflect.EnumNumber {
@@ -364,7 +427,7 @@ func (x CheckOutcome_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckOutcome_Outcome.Descriptor instead.
 func (CheckOutcome_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58, 0}
 }
 
 type RegisterDatasetRequest struct {
@@ -379,7 +442,12 @@ type RegisterDatasetRequest struct {
 	// Of the splits.
 	Seed uint64 `protobuf:"varint,4,opt,name=seed,proto3" json:"seed,omitempty"`
 	// Height and width of all images, 1..1024; unset: chosen from the sizes of the images.
-	ImageSize     *uint32 `protobuf:"varint,5,opt,name=image_size,json=imageSize,proto3,oneof" json:"image_size,omitempty"`
+	ImageSize *uint32 `protobuf:"varint,5,opt,name=image_size,json=imageSize,proto3,oneof" json:"image_size,omitempty"`
+	// In place of `image_size` where they differ, both of them.
+	ImageHeight *uint32 `protobuf:"varint,6,opt,name=image_height,json=imageHeight,proto3,oneof" json:"image_height,omitempty"`
+	ImageWidth  *uint32 `protobuf:"varint,7,opt,name=image_width,json=imageWidth,proto3,oneof" json:"image_width,omitempty"`
+	// How an image of another aspect is brought to the size; unset: FIT_STRETCH.
+	ImageFit      Preprocessing_Fit `protobuf:"varint,8,opt,name=image_fit,json=imageFit,proto3,enum=neunets.service.v1.Preprocessing_Fit" json:"image_fit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -447,6 +515,27 @@ func (x *RegisterDatasetRequest) GetImageSize() uint32 {
 		return *x.ImageSize
 	}
 	return 0
+}
+
+func (x *RegisterDatasetRequest) GetImageHeight() uint32 {
+	if x != nil && x.ImageHeight != nil {
+		return *x.ImageHeight
+	}
+	return 0
+}
+
+func (x *RegisterDatasetRequest) GetImageWidth() uint32 {
+	if x != nil && x.ImageWidth != nil {
+		return *x.ImageWidth
+	}
+	return 0
+}
+
+func (x *RegisterDatasetRequest) GetImageFit() Preprocessing_Fit {
+	if x != nil {
+		return x.ImageFit
+	}
+	return Preprocessing_FIT_UNSPECIFIED
 }
 
 type RegisterDatasetResponse struct {
@@ -759,8 +848,10 @@ type Dataset struct {
 	Bytes uint64 `protobuf:"varint,15,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Whether an image and its left-right mirror are of one class, once that was measured.
 	MirrorKeepsClass *bool `protobuf:"varint,16,opt,name=mirror_keeps_class,json=mirrorKeepsClass,proto3,oneof" json:"mirror_keeps_class,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Unset: sequences, or data that were registered before it was kept.
+	Preprocessing *Preprocessing `protobuf:"bytes,17,opt,name=preprocessing,proto3" json:"preprocessing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Dataset) Reset() {
@@ -905,6 +996,111 @@ func (x *Dataset) GetMirrorKeepsClass() bool {
 	return false
 }
 
+func (x *Dataset) GetPreprocessing() *Preprocessing {
+	if x != nil {
+		return x.Preprocessing
+	}
+	return nil
+}
+
+// What makes an image file the pixels that a network takes: a part of the model, stated in its card and its ONNX file.
+// The steps in their order: decode, turn as EXIF says, lay over `background`, convert to `channels`, resize.
+type Preprocessing struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Height uint32                 `protobuf:"varint,1,opt,name=height,proto3" json:"height,omitempty"`
+	Width  uint32                 `protobuf:"varint,2,opt,name=width,proto3" json:"width,omitempty"`
+	// 1: grey (ITU-R 601), 3: red, green, blue. Arrays may have others.
+	Channels uint32            `protobuf:"varint,3,opt,name=channels,proto3" json:"channels,omitempty"`
+	Fit      Preprocessing_Fit `protobuf:"varint,4,opt,name=fit,proto3,enum=neunets.service.v1.Preprocessing_Fit" json:"fit,omitempty"`
+	// "bilinear": Pillow's, antialiased: where an image becomes smaller, the triangle widens by the same factor.
+	Filter string `protobuf:"bytes,5,opt,name=filter,proto3" json:"filter,omitempty"`
+	// Red, green and blue behind transparent pixels.
+	Background []uint32 `protobuf:"varint,6,rep,packed,name=background,proto3" json:"background,omitempty"`
+	// Images of the data that had another size; above 0, the exported model takes images of any size.
+	Resized       uint64 `protobuf:"varint,7,opt,name=resized,proto3" json:"resized,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Preprocessing) Reset() {
+	*x = Preprocessing{}
+	mi := &file_neunets_service_v1_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Preprocessing) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Preprocessing) ProtoMessage() {}
+
+func (x *Preprocessing) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_service_v1_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Preprocessing.ProtoReflect.Descriptor instead.
+func (*Preprocessing) Descriptor() ([]byte, []int) {
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Preprocessing) GetHeight() uint32 {
+	if x != nil {
+		return x.Height
+	}
+	return 0
+}
+
+func (x *Preprocessing) GetWidth() uint32 {
+	if x != nil {
+		return x.Width
+	}
+	return 0
+}
+
+func (x *Preprocessing) GetChannels() uint32 {
+	if x != nil {
+		return x.Channels
+	}
+	return 0
+}
+
+func (x *Preprocessing) GetFit() Preprocessing_Fit {
+	if x != nil {
+		return x.Fit
+	}
+	return Preprocessing_FIT_UNSPECIFIED
+}
+
+func (x *Preprocessing) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *Preprocessing) GetBackground() []uint32 {
+	if x != nil {
+		return x.Background
+	}
+	return nil
+}
+
+func (x *Preprocessing) GetResized() uint64 {
+	if x != nil {
+		return x.Resized
+	}
+	return 0
+}
+
 type RunSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "datasets/SHA256".
@@ -930,7 +1126,7 @@ type RunSpec struct {
 
 func (x *RunSpec) Reset() {
 	*x = RunSpec{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[7]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -942,7 +1138,7 @@ func (x *RunSpec) String() string {
 func (*RunSpec) ProtoMessage() {}
 
 func (x *RunSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[7]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -955,7 +1151,7 @@ func (x *RunSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunSpec.ProtoReflect.Descriptor instead.
 func (*RunSpec) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{7}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *RunSpec) GetDataset() string {
@@ -1041,7 +1237,7 @@ type CreateRunRequest struct {
 
 func (x *CreateRunRequest) Reset() {
 	*x = CreateRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[8]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1249,7 @@ func (x *CreateRunRequest) String() string {
 func (*CreateRunRequest) ProtoMessage() {}
 
 func (x *CreateRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[8]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1262,7 @@ func (x *CreateRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateRunRequest.ProtoReflect.Descriptor instead.
 func (*CreateRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{8}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CreateRunRequest) GetRequestId() string {
@@ -1123,7 +1319,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[9]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1135,7 +1331,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[9]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1148,7 +1344,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{9}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Run) GetName() string {
@@ -1286,7 +1482,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[10]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1494,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[10]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1507,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{10}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetRunRequest) GetName() string {
@@ -1337,7 +1533,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[11]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1349,7 +1545,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[11]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1362,7 +1558,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{11}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRunsRequest) GetPageSize() uint32 {
@@ -1404,7 +1600,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[12]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1612,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[12]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1625,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{12}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1461,7 +1657,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[13]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1473,7 +1669,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[13]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1486,7 +1682,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{13}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *WatchRunRequest) GetName() string {
@@ -1531,7 +1727,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[14]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1543,7 +1739,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[14]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1556,7 +1752,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{14}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *WatchRunResponse) GetEvent() *RunEvent {
@@ -1601,7 +1797,7 @@ type RunEvent struct {
 
 func (x *RunEvent) Reset() {
 	*x = RunEvent{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[15]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1613,7 +1809,7 @@ func (x *RunEvent) String() string {
 func (*RunEvent) ProtoMessage() {}
 
 func (x *RunEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[15]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1626,7 +1822,7 @@ func (x *RunEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RunEvent.ProtoReflect.Descriptor instead.
 func (*RunEvent) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{15}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RunEvent) GetSeq() uint64 {
@@ -1771,7 +1967,7 @@ type BudgetUpdated struct {
 
 func (x *BudgetUpdated) Reset() {
 	*x = BudgetUpdated{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[16]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1979,7 @@ func (x *BudgetUpdated) String() string {
 func (*BudgetUpdated) ProtoMessage() {}
 
 func (x *BudgetUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[16]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1992,7 @@ func (x *BudgetUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetUpdated.ProtoReflect.Descriptor instead.
 func (*BudgetUpdated) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{16}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *BudgetUpdated) GetWallS() float64 {
@@ -1824,7 +2020,7 @@ type StateChanged struct {
 
 func (x *StateChanged) Reset() {
 	*x = StateChanged{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1836,7 +2032,7 @@ func (x *StateChanged) String() string {
 func (*StateChanged) ProtoMessage() {}
 
 func (x *StateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1849,7 +2045,7 @@ func (x *StateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChanged.ProtoReflect.Descriptor instead.
 func (*StateChanged) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StateChanged) GetFrom() RunState {
@@ -1884,7 +2080,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1896,7 +2092,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1909,7 +2105,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Verdict) GetVerdict() v11.AssessResponse_Verdict {
@@ -1945,7 +2141,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1957,7 +2153,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1970,7 +2166,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogLine) GetSource() string {
@@ -2003,7 +2199,7 @@ type ModelExported struct {
 
 func (x *ModelExported) Reset() {
 	*x = ModelExported{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2015,7 +2211,7 @@ func (x *ModelExported) String() string {
 func (*ModelExported) ProtoMessage() {}
 
 func (x *ModelExported) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2028,7 +2224,7 @@ func (x *ModelExported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelExported.ProtoReflect.Descriptor instead.
 func (*ModelExported) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ModelExported) GetModel() string {
@@ -2050,7 +2246,7 @@ type FinalTraining struct {
 
 func (x *FinalTraining) Reset() {
 	*x = FinalTraining{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +2258,7 @@ func (x *FinalTraining) String() string {
 func (*FinalTraining) ProtoMessage() {}
 
 func (x *FinalTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +2271,7 @@ func (x *FinalTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinalTraining.ProtoReflect.Descriptor instead.
 func (*FinalTraining) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *FinalTraining) GetTrial() string {
@@ -2113,7 +2309,7 @@ type UpdateBudgetRequest struct {
 
 func (x *UpdateBudgetRequest) Reset() {
 	*x = UpdateBudgetRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2125,7 +2321,7 @@ func (x *UpdateBudgetRequest) String() string {
 func (*UpdateBudgetRequest) ProtoMessage() {}
 
 func (x *UpdateBudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2334,7 @@ func (x *UpdateBudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateBudgetRequest.ProtoReflect.Descriptor instead.
 func (*UpdateBudgetRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *UpdateBudgetRequest) GetName() string {
@@ -2185,7 +2381,7 @@ type InjectCandidateRequest struct {
 
 func (x *InjectCandidateRequest) Reset() {
 	*x = InjectCandidateRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2197,7 +2393,7 @@ func (x *InjectCandidateRequest) String() string {
 func (*InjectCandidateRequest) ProtoMessage() {}
 
 func (x *InjectCandidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2210,7 +2406,7 @@ func (x *InjectCandidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectCandidateRequest.ProtoReflect.Descriptor instead.
 func (*InjectCandidateRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *InjectCandidateRequest) GetName() string {
@@ -2259,7 +2455,7 @@ type InjectCandidateResponse struct {
 
 func (x *InjectCandidateResponse) Reset() {
 	*x = InjectCandidateResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2271,7 +2467,7 @@ func (x *InjectCandidateResponse) String() string {
 func (*InjectCandidateResponse) ProtoMessage() {}
 
 func (x *InjectCandidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2284,7 +2480,7 @@ func (x *InjectCandidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectCandidateResponse.ProtoReflect.Descriptor instead.
 func (*InjectCandidateResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InjectCandidateResponse) GetCandidate() string {
@@ -2312,7 +2508,7 @@ type DeleteRunRequest struct {
 
 func (x *DeleteRunRequest) Reset() {
 	*x = DeleteRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2324,7 +2520,7 @@ func (x *DeleteRunRequest) String() string {
 func (*DeleteRunRequest) ProtoMessage() {}
 
 func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2337,7 +2533,7 @@ func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteRunRequest) GetName() string {
@@ -2362,7 +2558,7 @@ type DeleteRunResponse struct {
 
 func (x *DeleteRunResponse) Reset() {
 	*x = DeleteRunResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2374,7 +2570,7 @@ func (x *DeleteRunResponse) String() string {
 func (*DeleteRunResponse) ProtoMessage() {}
 
 func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2387,7 +2583,7 @@ func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRunResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 type StopRunRequest struct {
@@ -2400,7 +2596,7 @@ type StopRunRequest struct {
 
 func (x *StopRunRequest) Reset() {
 	*x = StopRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2608,7 @@ func (x *StopRunRequest) String() string {
 func (*StopRunRequest) ProtoMessage() {}
 
 func (x *StopRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2621,7 @@ func (x *StopRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRunRequest.ProtoReflect.Descriptor instead.
 func (*StopRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{27}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *StopRunRequest) GetName() string {
@@ -2451,7 +2647,7 @@ type ResumeRunRequest struct {
 
 func (x *ResumeRunRequest) Reset() {
 	*x = ResumeRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2659,7 @@ func (x *ResumeRunRequest) String() string {
 func (*ResumeRunRequest) ProtoMessage() {}
 
 func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2672,7 @@ func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ResumeRunRequest) GetName() string {
@@ -2523,7 +2719,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2535,7 +2731,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2548,7 +2744,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{29}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Model) GetName() string {
@@ -2695,7 +2891,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2903,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2916,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{30}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Artifact) GetFile() string {
@@ -2753,7 +2949,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2961,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2974,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{31}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListModelsRequest) GetParent() string {
@@ -2826,7 +3022,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2838,7 +3034,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2851,7 +3047,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{32}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -2877,7 +3073,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2889,7 +3085,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2902,7 +3098,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{33}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -2921,7 +3117,7 @@ type ModelMetricsRequest struct {
 
 func (x *ModelMetricsRequest) Reset() {
 	*x = ModelMetricsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2933,7 +3129,7 @@ func (x *ModelMetricsRequest) String() string {
 func (*ModelMetricsRequest) ProtoMessage() {}
 
 func (x *ModelMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2946,7 +3142,7 @@ func (x *ModelMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetricsRequest.ProtoReflect.Descriptor instead.
 func (*ModelMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{34}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ModelMetricsRequest) GetName() string {
@@ -2965,7 +3161,7 @@ type ModelMetricsResponse struct {
 
 func (x *ModelMetricsResponse) Reset() {
 	*x = ModelMetricsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2977,7 +3173,7 @@ func (x *ModelMetricsResponse) String() string {
 func (*ModelMetricsResponse) ProtoMessage() {}
 
 func (x *ModelMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2990,7 +3186,7 @@ func (x *ModelMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetricsResponse.ProtoReflect.Descriptor instead.
 func (*ModelMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{35}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ModelMetricsResponse) GetMeasured() []*v11.Measured {
@@ -3011,7 +3207,7 @@ type WatchMetricsRequest struct {
 
 func (x *WatchMetricsRequest) Reset() {
 	*x = WatchMetricsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3023,7 +3219,7 @@ func (x *WatchMetricsRequest) String() string {
 func (*WatchMetricsRequest) ProtoMessage() {}
 
 func (x *WatchMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3036,7 +3232,7 @@ func (x *WatchMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMetricsRequest.ProtoReflect.Descriptor instead.
 func (*WatchMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{36}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *WatchMetricsRequest) GetName() string {
@@ -3065,7 +3261,7 @@ type WatchMetricsResponse struct {
 
 func (x *WatchMetricsResponse) Reset() {
 	*x = WatchMetricsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3077,7 +3273,7 @@ func (x *WatchMetricsResponse) String() string {
 func (*WatchMetricsResponse) ProtoMessage() {}
 
 func (x *WatchMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3090,7 +3286,7 @@ func (x *WatchMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMetricsResponse.ProtoReflect.Descriptor instead.
 func (*WatchMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{37}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchMetricsResponse) GetMeasured() *v11.Measured {
@@ -3116,7 +3312,7 @@ type PickModelRequest struct {
 
 func (x *PickModelRequest) Reset() {
 	*x = PickModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3128,7 +3324,7 @@ func (x *PickModelRequest) String() string {
 func (*PickModelRequest) ProtoMessage() {}
 
 func (x *PickModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3141,7 +3337,7 @@ func (x *PickModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PickModelRequest.ProtoReflect.Descriptor instead.
 func (*PickModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PickModelRequest) GetName() string {
@@ -3160,7 +3356,7 @@ type CompareModelsRequest struct {
 
 func (x *CompareModelsRequest) Reset() {
 	*x = CompareModelsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3172,7 +3368,7 @@ func (x *CompareModelsRequest) String() string {
 func (*CompareModelsRequest) ProtoMessage() {}
 
 func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3185,7 +3381,7 @@ func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsRequest.ProtoReflect.Descriptor instead.
 func (*CompareModelsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompareModelsRequest) GetNames() []string {
@@ -3209,7 +3405,7 @@ type CompareModelsResponse struct {
 
 func (x *CompareModelsResponse) Reset() {
 	*x = CompareModelsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3221,7 +3417,7 @@ func (x *CompareModelsResponse) String() string {
 func (*CompareModelsResponse) ProtoMessage() {}
 
 func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3234,7 +3430,7 @@ func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsResponse.ProtoReflect.Descriptor instead.
 func (*CompareModelsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CompareModelsResponse) GetModels() []*Model {
@@ -3269,7 +3465,7 @@ type FigureRow struct {
 
 func (x *FigureRow) Reset() {
 	*x = FigureRow{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3281,7 +3477,7 @@ func (x *FigureRow) String() string {
 func (*FigureRow) ProtoMessage() {}
 
 func (x *FigureRow) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3294,7 +3490,7 @@ func (x *FigureRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FigureRow.ProtoReflect.Descriptor instead.
 func (*FigureRow) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *FigureRow) GetName() string {
@@ -3323,7 +3519,7 @@ type GraphDiff struct {
 
 func (x *GraphDiff) Reset() {
 	*x = GraphDiff{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3335,7 +3531,7 @@ func (x *GraphDiff) String() string {
 func (*GraphDiff) ProtoMessage() {}
 
 func (x *GraphDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3348,7 +3544,7 @@ func (x *GraphDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphDiff.ProtoReflect.Descriptor instead.
 func (*GraphDiff) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *GraphDiff) GetAdded() []string {
@@ -3386,7 +3582,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3398,7 +3594,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3411,7 +3607,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *NodeChange) GetNode() string {
@@ -3454,7 +3650,7 @@ type ExportModelRequest struct {
 
 func (x *ExportModelRequest) Reset() {
 	*x = ExportModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3466,7 +3662,7 @@ func (x *ExportModelRequest) String() string {
 func (*ExportModelRequest) ProtoMessage() {}
 
 func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3479,7 +3675,7 @@ func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelRequest.ProtoReflect.Descriptor instead.
 func (*ExportModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ExportModelRequest) GetName() string {
@@ -3514,7 +3710,7 @@ type ExportModelResponse struct {
 
 func (x *ExportModelResponse) Reset() {
 	*x = ExportModelResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3526,7 +3722,7 @@ func (x *ExportModelResponse) String() string {
 func (*ExportModelResponse) ProtoMessage() {}
 
 func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3539,7 +3735,7 @@ func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelResponse.ProtoReflect.Descriptor instead.
 func (*ExportModelResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExportModelResponse) GetModel() *Model {
@@ -3556,7 +3752,7 @@ func (x *ExportModelResponse) GetVariants() []*Variant {
 	return nil
 }
 
-// The model in another number format. Its file is an artifact of the model unless it was refused.
+// The model in another format. Its file is an artifact of the model unless it was refused.
 type Variant struct {
 	state  protoimpl.MessageState    `protogen:"open.v1"`
 	Format ExportModelRequest_Format `protobuf:"varint,1,opt,name=format,proto3,enum=neunets.service.v1.ExportModelRequest_Format" json:"format,omitempty"`
@@ -3577,7 +3773,7 @@ type Variant struct {
 
 func (x *Variant) Reset() {
 	*x = Variant{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3589,7 +3785,7 @@ func (x *Variant) String() string {
 func (*Variant) ProtoMessage() {}
 
 func (x *Variant) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3602,7 +3798,7 @@ func (x *Variant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variant.ProtoReflect.Descriptor instead.
 func (*Variant) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Variant) GetFormat() ExportModelRequest_Format {
@@ -3666,7 +3862,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3678,7 +3874,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3691,7 +3887,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *DownloadRequest) GetName() string {
@@ -3724,7 +3920,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3736,7 +3932,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3749,7 +3945,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DownloadResponse) GetData() []byte {
@@ -3767,7 +3963,7 @@ type ListSynthesizersRequest struct {
 
 func (x *ListSynthesizersRequest) Reset() {
 	*x = ListSynthesizersRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3779,7 +3975,7 @@ func (x *ListSynthesizersRequest) String() string {
 func (*ListSynthesizersRequest) ProtoMessage() {}
 
 func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3792,7 +3988,7 @@ func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersRequest.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
 }
 
 type ListSynthesizersResponse struct {
@@ -3804,7 +4000,7 @@ type ListSynthesizersResponse struct {
 
 func (x *ListSynthesizersResponse) Reset() {
 	*x = ListSynthesizersResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3816,7 +4012,7 @@ func (x *ListSynthesizersResponse) String() string {
 func (*ListSynthesizersResponse) ProtoMessage() {}
 
 func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3829,7 +4025,7 @@ func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersResponse.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *ListSynthesizersResponse) GetSynthesizers() []*SynthesizerInfo {
@@ -3848,7 +4044,7 @@ type GetSynthesizerRequest struct {
 
 func (x *GetSynthesizerRequest) Reset() {
 	*x = GetSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3860,7 +4056,7 @@ func (x *GetSynthesizerRequest) String() string {
 func (*GetSynthesizerRequest) ProtoMessage() {}
 
 func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3873,7 +4069,7 @@ func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*GetSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetSynthesizerRequest) GetName() string {
@@ -3903,7 +4099,7 @@ type SynthesizerInfo struct {
 
 func (x *SynthesizerInfo) Reset() {
 	*x = SynthesizerInfo{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3915,7 +4111,7 @@ func (x *SynthesizerInfo) String() string {
 func (*SynthesizerInfo) ProtoMessage() {}
 
 func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3928,7 +4124,7 @@ func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SynthesizerInfo.ProtoReflect.Descriptor instead.
 func (*SynthesizerInfo) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *SynthesizerInfo) GetName() string {
@@ -4001,7 +4197,7 @@ type MethodLatency struct {
 
 func (x *MethodLatency) Reset() {
 	*x = MethodLatency{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4013,7 +4209,7 @@ func (x *MethodLatency) String() string {
 func (*MethodLatency) ProtoMessage() {}
 
 func (x *MethodLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4026,7 +4222,7 @@ func (x *MethodLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodLatency.ProtoReflect.Descriptor instead.
 func (*MethodLatency) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *MethodLatency) GetMethod() string {
@@ -4078,7 +4274,7 @@ type Conformance struct {
 
 func (x *Conformance) Reset() {
 	*x = Conformance{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4090,7 +4286,7 @@ func (x *Conformance) String() string {
 func (*Conformance) ProtoMessage() {}
 
 func (x *Conformance) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4103,7 +4299,7 @@ func (x *Conformance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conformance.ProtoReflect.Descriptor instead.
 func (*Conformance) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Conformance) GetLevel() string {
@@ -4180,7 +4376,7 @@ type CheckSynthesizerRequest struct {
 
 func (x *CheckSynthesizerRequest) Reset() {
 	*x = CheckSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4192,7 +4388,7 @@ func (x *CheckSynthesizerRequest) String() string {
 func (*CheckSynthesizerRequest) ProtoMessage() {}
 
 func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4205,7 +4401,7 @@ func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CheckSynthesizerRequest) GetName() string {
@@ -4235,7 +4431,7 @@ type CheckSynthesizerResponse struct {
 
 func (x *CheckSynthesizerResponse) Reset() {
 	*x = CheckSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4247,7 +4443,7 @@ func (x *CheckSynthesizerResponse) String() string {
 func (*CheckSynthesizerResponse) ProtoMessage() {}
 
 func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4260,7 +4456,7 @@ func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CheckSynthesizerResponse) GetState() isCheckSynthesizerResponse_State {
@@ -4319,7 +4515,7 @@ type CheckOutcome struct {
 
 func (x *CheckOutcome) Reset() {
 	*x = CheckOutcome{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4331,7 +4527,7 @@ func (x *CheckOutcome) String() string {
 func (*CheckOutcome) ProtoMessage() {}
 
 func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4344,7 +4540,7 @@ func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOutcome.ProtoReflect.Descriptor instead.
 func (*CheckOutcome) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CheckOutcome) GetId() string {
@@ -4385,7 +4581,7 @@ type DrainSynthesizerRequest struct {
 
 func (x *DrainSynthesizerRequest) Reset() {
 	*x = DrainSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4397,7 +4593,7 @@ func (x *DrainSynthesizerRequest) String() string {
 func (*DrainSynthesizerRequest) ProtoMessage() {}
 
 func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4410,7 +4606,7 @@ func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*DrainSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *DrainSynthesizerRequest) GetName() string {
@@ -4439,7 +4635,7 @@ type EnrollSynthesizerRequest struct {
 
 func (x *EnrollSynthesizerRequest) Reset() {
 	*x = EnrollSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4451,7 +4647,7 @@ func (x *EnrollSynthesizerRequest) String() string {
 func (*EnrollSynthesizerRequest) ProtoMessage() {}
 
 func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4464,7 +4660,7 @@ func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *EnrollSynthesizerRequest) GetName() string {
@@ -4497,7 +4693,7 @@ type EnrollSynthesizerResponse struct {
 
 func (x *EnrollSynthesizerResponse) Reset() {
 	*x = EnrollSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4509,7 +4705,7 @@ func (x *EnrollSynthesizerResponse) String() string {
 func (*EnrollSynthesizerResponse) ProtoMessage() {}
 
 func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4522,7 +4718,7 @@ func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{60}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *EnrollSynthesizerResponse) GetToken() string {
@@ -4557,17 +4753,23 @@ var File_neunets_service_v1_service_proto protoreflect.FileDescriptor
 
 const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\n" +
-	" neunets/service/v1/service.proto\x12\x12neunets.service.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\xf2\x01\n" +
+	" neunets/service/v1/service.proto\x12\x12neunets.service.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\xa5\x03\n" +
 	"\x16RegisterDatasetRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12*\n" +
 	"\x0evalid_fraction\x18\x02 \x01(\x01H\x00R\rvalidFraction\x88\x01\x01\x12(\n" +
 	"\rtest_fraction\x18\x03 \x01(\x01H\x01R\ftestFraction\x88\x01\x01\x12\x12\n" +
 	"\x04seed\x18\x04 \x01(\x04R\x04seed\x12\"\n" +
 	"\n" +
-	"image_size\x18\x05 \x01(\rH\x02R\timageSize\x88\x01\x01B\x11\n" +
+	"image_size\x18\x05 \x01(\rH\x02R\timageSize\x88\x01\x01\x12&\n" +
+	"\fimage_height\x18\x06 \x01(\rH\x03R\vimageHeight\x88\x01\x01\x12$\n" +
+	"\vimage_width\x18\a \x01(\rH\x04R\n" +
+	"imageWidth\x88\x01\x01\x12B\n" +
+	"\timage_fit\x18\b \x01(\x0e2%.neunets.service.v1.Preprocessing.FitR\bimageFitB\x11\n" +
 	"\x0f_valid_fractionB\x10\n" +
 	"\x0e_test_fractionB\r\n" +
-	"\v_image_size\"\x9b\x01\n" +
+	"\v_image_sizeB\x0f\n" +
+	"\r_image_heightB\x0e\n" +
+	"\f_image_width\"\x9b\x01\n" +
 	"\x17RegisterDatasetResponse\x12>\n" +
 	"\bprogress\x18\x01 \x01(\v2 .neunets.service.v1.ReadProgressH\x00R\bprogress\x127\n" +
 	"\adataset\x18\x02 \x01(\v2\x1b.neunets.service.v1.DatasetH\x00R\adatasetB\a\n" +
@@ -4582,7 +4784,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x16PreviewDatasetResponse\x12\x10\n" +
 	"\x03png\x18\x01 \x01(\fR\x03png\",\n" +
 	"\x16DescribeDatasetRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xf9\x04\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xc2\x05\n" +
 	"\aDataset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12\x12\n" +
@@ -4605,11 +4807,27 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"duplicates\x18\x0e \x01(\x04R\n" +
 	"duplicates\x12\x14\n" +
 	"\x05bytes\x18\x0f \x01(\x04R\x05bytes\x121\n" +
-	"\x12mirror_keeps_class\x18\x10 \x01(\bH\x00R\x10mirrorKeepsClass\x88\x01\x01\x1a?\n" +
+	"\x12mirror_keeps_class\x18\x10 \x01(\bH\x00R\x10mirrorKeepsClass\x88\x01\x01\x12G\n" +
+	"\rpreprocessing\x18\x11 \x01(\v2!.neunets.service.v1.PreprocessingR\rpreprocessing\x1a?\n" +
 	"\x11MetaFeaturesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\x15\n" +
-	"\x13_mirror_keeps_class\"\xd5\x03\n" +
+	"\x13_mirror_keeps_class\"\xac\x02\n" +
+	"\rPreprocessing\x12\x16\n" +
+	"\x06height\x18\x01 \x01(\rR\x06height\x12\x14\n" +
+	"\x05width\x18\x02 \x01(\rR\x05width\x12\x1a\n" +
+	"\bchannels\x18\x03 \x01(\rR\bchannels\x127\n" +
+	"\x03fit\x18\x04 \x01(\x0e2%.neunets.service.v1.Preprocessing.FitR\x03fit\x12\x16\n" +
+	"\x06filter\x18\x05 \x01(\tR\x06filter\x12\x1e\n" +
+	"\n" +
+	"background\x18\x06 \x03(\rR\n" +
+	"background\x12\x18\n" +
+	"\aresized\x18\a \x01(\x04R\aresized\"F\n" +
+	"\x03Fit\x12\x13\n" +
+	"\x0fFIT_UNSPECIFIED\x10\x00\x12\x0f\n" +
+	"\vFIT_STRETCH\x10\x01\x12\v\n" +
+	"\aFIT_PAD\x10\x02\x12\f\n" +
+	"\bFIT_CROP\x10\x03\"\xd5\x03\n" +
 	"\aRunSpec\x12\x18\n" +
 	"\adataset\x18\x01 \x01(\tR\adataset\x12 \n" +
 	"\vsynthesizer\x18\x02 \x01(\tR\vsynthesizer\x123\n" +
@@ -4816,15 +5034,17 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x12\x14\n" +
 	"\x05field\x18\x02 \x01(\tR\x05field\x12\x16\n" +
 	"\x06before\x18\x03 \x01(\tR\x06before\x12\x14\n" +
-	"\x05after\x18\x04 \x01(\tR\x05after\"\xff\x01\n" +
+	"\x05after\x18\x04 \x01(\tR\x05after\"\xa6\x02\n" +
 	"\x12ExportModelRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12G\n" +
 	"\aformats\x18\x02 \x03(\x0e2-.neunets.service.v1.ExportModelRequest.FormatR\aformats\x12/\n" +
-	"\x11max_accuracy_drop\x18\x03 \x01(\x01H\x00R\x0fmaxAccuracyDrop\x88\x01\x01\"E\n" +
+	"\x11max_accuracy_drop\x18\x03 \x01(\x01H\x00R\x0fmaxAccuracyDrop\x88\x01\x01\"l\n" +
 	"\x06Format\x12\x16\n" +
 	"\x12FORMAT_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vFORMAT_INT8\x10\x01\x12\x12\n" +
-	"\x0eFORMAT_FLOAT16\x10\x02B\x14\n" +
+	"\x0eFORMAT_FLOAT16\x10\x02\x12\x13\n" +
+	"\x0fFORMAT_ANY_SIZE\x10\x03\x12\x10\n" +
+	"\fFORMAT_PLAIN\x10\x04B\x14\n" +
 	"\x12_max_accuracy_drop\"\x7f\n" +
 	"\x13ExportModelResponse\x12/\n" +
 	"\x05model\x18\x01 \x01(\v2\x19.neunets.service.v1.ModelR\x05model\x127\n" +
@@ -4973,208 +5193,213 @@ func file_neunets_service_v1_service_proto_rawDescGZIP() []byte {
 	return file_neunets_service_v1_service_proto_rawDescData
 }
 
-var file_neunets_service_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 64)
+var file_neunets_service_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
+var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
 var file_neunets_service_v1_service_proto_goTypes = []any{
 	(RunState)(0),                     // 0: neunets.service.v1.RunState
 	(TrialState)(0),                   // 1: neunets.service.v1.TrialState
-	(RunSpec_Mirror)(0),               // 2: neunets.service.v1.RunSpec.Mirror
-	(StopRunRequest_Mode)(0),          // 3: neunets.service.v1.StopRunRequest.Mode
-	(ExportModelRequest_Format)(0),    // 4: neunets.service.v1.ExportModelRequest.Format
-	(CheckOutcome_Outcome)(0),         // 5: neunets.service.v1.CheckOutcome.Outcome
-	(*RegisterDatasetRequest)(nil),    // 6: neunets.service.v1.RegisterDatasetRequest
-	(*RegisterDatasetResponse)(nil),   // 7: neunets.service.v1.RegisterDatasetResponse
-	(*ReadProgress)(nil),              // 8: neunets.service.v1.ReadProgress
-	(*PreviewDatasetRequest)(nil),     // 9: neunets.service.v1.PreviewDatasetRequest
-	(*PreviewDatasetResponse)(nil),    // 10: neunets.service.v1.PreviewDatasetResponse
-	(*DescribeDatasetRequest)(nil),    // 11: neunets.service.v1.DescribeDatasetRequest
-	(*Dataset)(nil),                   // 12: neunets.service.v1.Dataset
-	(*RunSpec)(nil),                   // 13: neunets.service.v1.RunSpec
-	(*CreateRunRequest)(nil),          // 14: neunets.service.v1.CreateRunRequest
-	(*Run)(nil),                       // 15: neunets.service.v1.Run
-	(*GetRunRequest)(nil),             // 16: neunets.service.v1.GetRunRequest
-	(*ListRunsRequest)(nil),           // 17: neunets.service.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),          // 18: neunets.service.v1.ListRunsResponse
-	(*WatchRunRequest)(nil),           // 19: neunets.service.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),          // 20: neunets.service.v1.WatchRunResponse
-	(*RunEvent)(nil),                  // 21: neunets.service.v1.RunEvent
-	(*BudgetUpdated)(nil),             // 22: neunets.service.v1.BudgetUpdated
-	(*StateChanged)(nil),              // 23: neunets.service.v1.StateChanged
-	(*Verdict)(nil),                   // 24: neunets.service.v1.Verdict
-	(*LogLine)(nil),                   // 25: neunets.service.v1.LogLine
-	(*ModelExported)(nil),             // 26: neunets.service.v1.ModelExported
-	(*FinalTraining)(nil),             // 27: neunets.service.v1.FinalTraining
-	(*UpdateBudgetRequest)(nil),       // 28: neunets.service.v1.UpdateBudgetRequest
-	(*InjectCandidateRequest)(nil),    // 29: neunets.service.v1.InjectCandidateRequest
-	(*InjectCandidateResponse)(nil),   // 30: neunets.service.v1.InjectCandidateResponse
-	(*DeleteRunRequest)(nil),          // 31: neunets.service.v1.DeleteRunRequest
-	(*DeleteRunResponse)(nil),         // 32: neunets.service.v1.DeleteRunResponse
-	(*StopRunRequest)(nil),            // 33: neunets.service.v1.StopRunRequest
-	(*ResumeRunRequest)(nil),          // 34: neunets.service.v1.ResumeRunRequest
-	(*Model)(nil),                     // 35: neunets.service.v1.Model
-	(*Artifact)(nil),                  // 36: neunets.service.v1.Artifact
-	(*ListModelsRequest)(nil),         // 37: neunets.service.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),        // 38: neunets.service.v1.ListModelsResponse
-	(*GetModelRequest)(nil),           // 39: neunets.service.v1.GetModelRequest
-	(*ModelMetricsRequest)(nil),       // 40: neunets.service.v1.ModelMetricsRequest
-	(*ModelMetricsResponse)(nil),      // 41: neunets.service.v1.ModelMetricsResponse
-	(*WatchMetricsRequest)(nil),       // 42: neunets.service.v1.WatchMetricsRequest
-	(*WatchMetricsResponse)(nil),      // 43: neunets.service.v1.WatchMetricsResponse
-	(*PickModelRequest)(nil),          // 44: neunets.service.v1.PickModelRequest
-	(*CompareModelsRequest)(nil),      // 45: neunets.service.v1.CompareModelsRequest
-	(*CompareModelsResponse)(nil),     // 46: neunets.service.v1.CompareModelsResponse
-	(*FigureRow)(nil),                 // 47: neunets.service.v1.FigureRow
-	(*GraphDiff)(nil),                 // 48: neunets.service.v1.GraphDiff
-	(*NodeChange)(nil),                // 49: neunets.service.v1.NodeChange
-	(*ExportModelRequest)(nil),        // 50: neunets.service.v1.ExportModelRequest
-	(*ExportModelResponse)(nil),       // 51: neunets.service.v1.ExportModelResponse
-	(*Variant)(nil),                   // 52: neunets.service.v1.Variant
-	(*DownloadRequest)(nil),           // 53: neunets.service.v1.DownloadRequest
-	(*DownloadResponse)(nil),          // 54: neunets.service.v1.DownloadResponse
-	(*ListSynthesizersRequest)(nil),   // 55: neunets.service.v1.ListSynthesizersRequest
-	(*ListSynthesizersResponse)(nil),  // 56: neunets.service.v1.ListSynthesizersResponse
-	(*GetSynthesizerRequest)(nil),     // 57: neunets.service.v1.GetSynthesizerRequest
-	(*SynthesizerInfo)(nil),           // 58: neunets.service.v1.SynthesizerInfo
-	(*MethodLatency)(nil),             // 59: neunets.service.v1.MethodLatency
-	(*Conformance)(nil),               // 60: neunets.service.v1.Conformance
-	(*CheckSynthesizerRequest)(nil),   // 61: neunets.service.v1.CheckSynthesizerRequest
-	(*CheckSynthesizerResponse)(nil),  // 62: neunets.service.v1.CheckSynthesizerResponse
-	(*CheckOutcome)(nil),              // 63: neunets.service.v1.CheckOutcome
-	(*DrainSynthesizerRequest)(nil),   // 64: neunets.service.v1.DrainSynthesizerRequest
-	(*EnrollSynthesizerRequest)(nil),  // 65: neunets.service.v1.EnrollSynthesizerRequest
-	(*EnrollSynthesizerResponse)(nil), // 66: neunets.service.v1.EnrollSynthesizerResponse
-	nil,                               // 67: neunets.service.v1.Dataset.MetaFeaturesEntry
-	nil,                               // 68: neunets.service.v1.Model.FiguresEntry
-	nil,                               // 69: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	(*v1.Input)(nil),                  // 70: neunets.graph.v1.Input
-	(*structpb.Struct)(nil),           // 71: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),     // 72: google.protobuf.Timestamp
-	(*v11.Event)(nil),                 // 73: neunets.synthesizer.v1.Event
-	(v11.AssessResponse_Verdict)(0),   // 74: neunets.synthesizer.v1.AssessResponse.Verdict
-	(*v11.Recipe)(nil),                // 75: neunets.synthesizer.v1.Recipe
-	(*v1.Graph)(nil),                  // 76: neunets.graph.v1.Graph
-	(*v11.TrialEnded)(nil),            // 77: neunets.synthesizer.v1.TrialEnded
-	(*v11.Morph)(nil),                 // 78: neunets.synthesizer.v1.Morph
-	(*v11.ArtifactRef)(nil),           // 79: neunets.synthesizer.v1.ArtifactRef
-	(*v11.Measured)(nil),              // 80: neunets.synthesizer.v1.Measured
-	(*v11.DescribeResponse)(nil),      // 81: neunets.synthesizer.v1.DescribeResponse
+	(Preprocessing_Fit)(0),            // 2: neunets.service.v1.Preprocessing.Fit
+	(RunSpec_Mirror)(0),               // 3: neunets.service.v1.RunSpec.Mirror
+	(StopRunRequest_Mode)(0),          // 4: neunets.service.v1.StopRunRequest.Mode
+	(ExportModelRequest_Format)(0),    // 5: neunets.service.v1.ExportModelRequest.Format
+	(CheckOutcome_Outcome)(0),         // 6: neunets.service.v1.CheckOutcome.Outcome
+	(*RegisterDatasetRequest)(nil),    // 7: neunets.service.v1.RegisterDatasetRequest
+	(*RegisterDatasetResponse)(nil),   // 8: neunets.service.v1.RegisterDatasetResponse
+	(*ReadProgress)(nil),              // 9: neunets.service.v1.ReadProgress
+	(*PreviewDatasetRequest)(nil),     // 10: neunets.service.v1.PreviewDatasetRequest
+	(*PreviewDatasetResponse)(nil),    // 11: neunets.service.v1.PreviewDatasetResponse
+	(*DescribeDatasetRequest)(nil),    // 12: neunets.service.v1.DescribeDatasetRequest
+	(*Dataset)(nil),                   // 13: neunets.service.v1.Dataset
+	(*Preprocessing)(nil),             // 14: neunets.service.v1.Preprocessing
+	(*RunSpec)(nil),                   // 15: neunets.service.v1.RunSpec
+	(*CreateRunRequest)(nil),          // 16: neunets.service.v1.CreateRunRequest
+	(*Run)(nil),                       // 17: neunets.service.v1.Run
+	(*GetRunRequest)(nil),             // 18: neunets.service.v1.GetRunRequest
+	(*ListRunsRequest)(nil),           // 19: neunets.service.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),          // 20: neunets.service.v1.ListRunsResponse
+	(*WatchRunRequest)(nil),           // 21: neunets.service.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),          // 22: neunets.service.v1.WatchRunResponse
+	(*RunEvent)(nil),                  // 23: neunets.service.v1.RunEvent
+	(*BudgetUpdated)(nil),             // 24: neunets.service.v1.BudgetUpdated
+	(*StateChanged)(nil),              // 25: neunets.service.v1.StateChanged
+	(*Verdict)(nil),                   // 26: neunets.service.v1.Verdict
+	(*LogLine)(nil),                   // 27: neunets.service.v1.LogLine
+	(*ModelExported)(nil),             // 28: neunets.service.v1.ModelExported
+	(*FinalTraining)(nil),             // 29: neunets.service.v1.FinalTraining
+	(*UpdateBudgetRequest)(nil),       // 30: neunets.service.v1.UpdateBudgetRequest
+	(*InjectCandidateRequest)(nil),    // 31: neunets.service.v1.InjectCandidateRequest
+	(*InjectCandidateResponse)(nil),   // 32: neunets.service.v1.InjectCandidateResponse
+	(*DeleteRunRequest)(nil),          // 33: neunets.service.v1.DeleteRunRequest
+	(*DeleteRunResponse)(nil),         // 34: neunets.service.v1.DeleteRunResponse
+	(*StopRunRequest)(nil),            // 35: neunets.service.v1.StopRunRequest
+	(*ResumeRunRequest)(nil),          // 36: neunets.service.v1.ResumeRunRequest
+	(*Model)(nil),                     // 37: neunets.service.v1.Model
+	(*Artifact)(nil),                  // 38: neunets.service.v1.Artifact
+	(*ListModelsRequest)(nil),         // 39: neunets.service.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),        // 40: neunets.service.v1.ListModelsResponse
+	(*GetModelRequest)(nil),           // 41: neunets.service.v1.GetModelRequest
+	(*ModelMetricsRequest)(nil),       // 42: neunets.service.v1.ModelMetricsRequest
+	(*ModelMetricsResponse)(nil),      // 43: neunets.service.v1.ModelMetricsResponse
+	(*WatchMetricsRequest)(nil),       // 44: neunets.service.v1.WatchMetricsRequest
+	(*WatchMetricsResponse)(nil),      // 45: neunets.service.v1.WatchMetricsResponse
+	(*PickModelRequest)(nil),          // 46: neunets.service.v1.PickModelRequest
+	(*CompareModelsRequest)(nil),      // 47: neunets.service.v1.CompareModelsRequest
+	(*CompareModelsResponse)(nil),     // 48: neunets.service.v1.CompareModelsResponse
+	(*FigureRow)(nil),                 // 49: neunets.service.v1.FigureRow
+	(*GraphDiff)(nil),                 // 50: neunets.service.v1.GraphDiff
+	(*NodeChange)(nil),                // 51: neunets.service.v1.NodeChange
+	(*ExportModelRequest)(nil),        // 52: neunets.service.v1.ExportModelRequest
+	(*ExportModelResponse)(nil),       // 53: neunets.service.v1.ExportModelResponse
+	(*Variant)(nil),                   // 54: neunets.service.v1.Variant
+	(*DownloadRequest)(nil),           // 55: neunets.service.v1.DownloadRequest
+	(*DownloadResponse)(nil),          // 56: neunets.service.v1.DownloadResponse
+	(*ListSynthesizersRequest)(nil),   // 57: neunets.service.v1.ListSynthesizersRequest
+	(*ListSynthesizersResponse)(nil),  // 58: neunets.service.v1.ListSynthesizersResponse
+	(*GetSynthesizerRequest)(nil),     // 59: neunets.service.v1.GetSynthesizerRequest
+	(*SynthesizerInfo)(nil),           // 60: neunets.service.v1.SynthesizerInfo
+	(*MethodLatency)(nil),             // 61: neunets.service.v1.MethodLatency
+	(*Conformance)(nil),               // 62: neunets.service.v1.Conformance
+	(*CheckSynthesizerRequest)(nil),   // 63: neunets.service.v1.CheckSynthesizerRequest
+	(*CheckSynthesizerResponse)(nil),  // 64: neunets.service.v1.CheckSynthesizerResponse
+	(*CheckOutcome)(nil),              // 65: neunets.service.v1.CheckOutcome
+	(*DrainSynthesizerRequest)(nil),   // 66: neunets.service.v1.DrainSynthesizerRequest
+	(*EnrollSynthesizerRequest)(nil),  // 67: neunets.service.v1.EnrollSynthesizerRequest
+	(*EnrollSynthesizerResponse)(nil), // 68: neunets.service.v1.EnrollSynthesizerResponse
+	nil,                               // 69: neunets.service.v1.Dataset.MetaFeaturesEntry
+	nil,                               // 70: neunets.service.v1.Model.FiguresEntry
+	nil,                               // 71: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	(*v1.Input)(nil),                  // 72: neunets.graph.v1.Input
+	(*structpb.Struct)(nil),           // 73: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 74: google.protobuf.Timestamp
+	(*v11.Event)(nil),                 // 75: neunets.synthesizer.v1.Event
+	(v11.AssessResponse_Verdict)(0),   // 76: neunets.synthesizer.v1.AssessResponse.Verdict
+	(*v11.Recipe)(nil),                // 77: neunets.synthesizer.v1.Recipe
+	(*v1.Graph)(nil),                  // 78: neunets.graph.v1.Graph
+	(*v11.TrialEnded)(nil),            // 79: neunets.synthesizer.v1.TrialEnded
+	(*v11.Morph)(nil),                 // 80: neunets.synthesizer.v1.Morph
+	(*v11.ArtifactRef)(nil),           // 81: neunets.synthesizer.v1.ArtifactRef
+	(*v11.Measured)(nil),              // 82: neunets.synthesizer.v1.Measured
+	(*v11.DescribeResponse)(nil),      // 83: neunets.synthesizer.v1.DescribeResponse
 }
 var file_neunets_service_v1_service_proto_depIdxs = []int32{
-	8,  // 0: neunets.service.v1.RegisterDatasetResponse.progress:type_name -> neunets.service.v1.ReadProgress
-	12, // 1: neunets.service.v1.RegisterDatasetResponse.dataset:type_name -> neunets.service.v1.Dataset
-	70, // 2: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
-	67, // 3: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
-	71, // 4: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
-	2,  // 5: neunets.service.v1.RunSpec.mirror:type_name -> neunets.service.v1.RunSpec.Mirror
-	13, // 6: neunets.service.v1.CreateRunRequest.spec:type_name -> neunets.service.v1.RunSpec
-	13, // 7: neunets.service.v1.Run.spec:type_name -> neunets.service.v1.RunSpec
-	0,  // 8: neunets.service.v1.Run.state:type_name -> neunets.service.v1.RunState
-	72, // 9: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	72, // 10: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
-	15, // 11: neunets.service.v1.ListRunsResponse.runs:type_name -> neunets.service.v1.Run
-	21, // 12: neunets.service.v1.WatchRunResponse.event:type_name -> neunets.service.v1.RunEvent
-	15, // 13: neunets.service.v1.WatchRunResponse.run:type_name -> neunets.service.v1.Run
-	21, // 14: neunets.service.v1.WatchRunResponse.more:type_name -> neunets.service.v1.RunEvent
-	72, // 15: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
-	23, // 16: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
-	73, // 17: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
-	24, // 18: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
-	25, // 19: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
-	26, // 20: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
-	27, // 21: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
-	22, // 22: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
-	0,  // 23: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
-	0,  // 24: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
-	74, // 25: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
-	75, // 26: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	76, // 27: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
-	75, // 28: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	3,  // 29: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
-	1,  // 30: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
-	77, // 31: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
-	76, // 32: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
-	75, // 33: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	36, // 34: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
-	68, // 35: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
-	52, // 36: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
-	78, // 37: neunets.service.v1.Model.lineage:type_name -> neunets.synthesizer.v1.Morph
-	79, // 38: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
-	35, // 39: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
-	80, // 40: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	80, // 41: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	35, // 42: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
-	47, // 43: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
-	48, // 44: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
-	49, // 45: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
-	4,  // 46: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
-	35, // 47: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
-	52, // 48: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
-	4,  // 49: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
-	58, // 50: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
-	81, // 51: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
-	60, // 52: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
-	59, // 53: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
-	72, // 54: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
-	63, // 55: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
-	60, // 56: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
-	5,  // 57: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
-	72, // 58: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
-	69, // 59: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	14, // 60: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
-	16, // 61: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
-	17, // 62: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
-	19, // 63: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
-	33, // 64: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
-	34, // 65: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
-	28, // 66: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
-	29, // 67: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
-	31, // 68: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
-	37, // 69: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
-	39, // 70: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
-	40, // 71: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
-	42, // 72: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
-	45, // 73: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
-	44, // 74: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
-	50, // 75: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
-	53, // 76: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
-	55, // 77: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
-	57, // 78: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
-	61, // 79: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
-	64, // 80: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
-	65, // 81: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
-	6,  // 82: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
-	11, // 83: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
-	9,  // 84: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
-	15, // 85: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
-	15, // 86: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
-	18, // 87: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
-	20, // 88: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
-	15, // 89: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
-	15, // 90: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
-	15, // 91: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
-	30, // 92: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
-	32, // 93: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
-	38, // 94: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
-	35, // 95: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
-	41, // 96: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
-	43, // 97: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
-	46, // 98: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
-	35, // 99: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
-	51, // 100: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
-	54, // 101: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
-	56, // 102: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
-	58, // 103: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
-	62, // 104: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
-	58, // 105: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
-	66, // 106: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
-	7,  // 107: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
-	12, // 108: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
-	10, // 109: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
-	85, // [85:110] is the sub-list for method output_type
-	60, // [60:85] is the sub-list for method input_type
-	60, // [60:60] is the sub-list for extension type_name
-	60, // [60:60] is the sub-list for extension extendee
-	0,  // [0:60] is the sub-list for field type_name
+	2,  // 0: neunets.service.v1.RegisterDatasetRequest.image_fit:type_name -> neunets.service.v1.Preprocessing.Fit
+	9,  // 1: neunets.service.v1.RegisterDatasetResponse.progress:type_name -> neunets.service.v1.ReadProgress
+	13, // 2: neunets.service.v1.RegisterDatasetResponse.dataset:type_name -> neunets.service.v1.Dataset
+	72, // 3: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
+	69, // 4: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
+	14, // 5: neunets.service.v1.Dataset.preprocessing:type_name -> neunets.service.v1.Preprocessing
+	2,  // 6: neunets.service.v1.Preprocessing.fit:type_name -> neunets.service.v1.Preprocessing.Fit
+	73, // 7: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
+	3,  // 8: neunets.service.v1.RunSpec.mirror:type_name -> neunets.service.v1.RunSpec.Mirror
+	15, // 9: neunets.service.v1.CreateRunRequest.spec:type_name -> neunets.service.v1.RunSpec
+	15, // 10: neunets.service.v1.Run.spec:type_name -> neunets.service.v1.RunSpec
+	0,  // 11: neunets.service.v1.Run.state:type_name -> neunets.service.v1.RunState
+	74, // 12: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	74, // 13: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	17, // 14: neunets.service.v1.ListRunsResponse.runs:type_name -> neunets.service.v1.Run
+	23, // 15: neunets.service.v1.WatchRunResponse.event:type_name -> neunets.service.v1.RunEvent
+	17, // 16: neunets.service.v1.WatchRunResponse.run:type_name -> neunets.service.v1.Run
+	23, // 17: neunets.service.v1.WatchRunResponse.more:type_name -> neunets.service.v1.RunEvent
+	74, // 18: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
+	25, // 19: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
+	75, // 20: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
+	26, // 21: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
+	27, // 22: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
+	28, // 23: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
+	29, // 24: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
+	24, // 25: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
+	0,  // 26: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
+	0,  // 27: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
+	76, // 28: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
+	77, // 29: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	78, // 30: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
+	77, // 31: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	4,  // 32: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
+	1,  // 33: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
+	79, // 34: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
+	78, // 35: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
+	77, // 36: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	38, // 37: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
+	70, // 38: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
+	54, // 39: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
+	80, // 40: neunets.service.v1.Model.lineage:type_name -> neunets.synthesizer.v1.Morph
+	81, // 41: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
+	37, // 42: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
+	82, // 43: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	82, // 44: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	37, // 45: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
+	49, // 46: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
+	50, // 47: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
+	51, // 48: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
+	5,  // 49: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
+	37, // 50: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
+	54, // 51: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
+	5,  // 52: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
+	60, // 53: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
+	83, // 54: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
+	62, // 55: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
+	61, // 56: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
+	74, // 57: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
+	65, // 58: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
+	62, // 59: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
+	6,  // 60: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
+	74, // 61: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
+	71, // 62: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	16, // 63: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
+	18, // 64: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
+	19, // 65: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
+	21, // 66: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
+	35, // 67: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
+	36, // 68: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
+	30, // 69: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
+	31, // 70: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
+	33, // 71: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
+	39, // 72: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
+	41, // 73: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
+	42, // 74: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
+	44, // 75: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
+	47, // 76: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
+	46, // 77: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
+	52, // 78: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
+	55, // 79: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
+	57, // 80: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
+	59, // 81: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
+	63, // 82: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
+	66, // 83: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
+	67, // 84: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
+	7,  // 85: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
+	12, // 86: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
+	10, // 87: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
+	17, // 88: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
+	17, // 89: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
+	20, // 90: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
+	22, // 91: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
+	17, // 92: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
+	17, // 93: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
+	17, // 94: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
+	32, // 95: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
+	34, // 96: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
+	40, // 97: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
+	37, // 98: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
+	43, // 99: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
+	45, // 100: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
+	48, // 101: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
+	37, // 102: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
+	53, // 103: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
+	56, // 104: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
+	58, // 105: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
+	60, // 106: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
+	64, // 107: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
+	60, // 108: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
+	68, // 109: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
+	8,  // 110: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
+	13, // 111: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
+	11, // 112: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
+	88, // [88:113] is the sub-list for method output_type
+	63, // [63:88] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_neunets_service_v1_service_proto_init() }
@@ -5188,9 +5413,9 @@ func file_neunets_service_v1_service_proto_init() {
 		(*RegisterDatasetResponse_Dataset)(nil),
 	}
 	file_neunets_service_v1_service_proto_msgTypes[6].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[7].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[9].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[15].OneofWrappers = []any{
+	file_neunets_service_v1_service_proto_msgTypes[8].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[10].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[16].OneofWrappers = []any{
 		(*RunEvent_StateChanged)(nil),
 		(*RunEvent_Search)(nil),
 		(*RunEvent_Verdict)(nil),
@@ -5199,22 +5424,22 @@ func file_neunets_service_v1_service_proto_init() {
 		(*RunEvent_FinalTraining)(nil),
 		(*RunEvent_BudgetUpdated)(nil),
 	}
-	file_neunets_service_v1_service_proto_msgTypes[16].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[18].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[22].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[44].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[56].OneofWrappers = []any{
+	file_neunets_service_v1_service_proto_msgTypes[17].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[19].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[23].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[45].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[57].OneofWrappers = []any{
 		(*CheckSynthesizerResponse_Check)(nil),
 		(*CheckSynthesizerResponse_Result)(nil),
 	}
-	file_neunets_service_v1_service_proto_msgTypes[59].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[60].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_service_v1_service_proto_rawDesc), len(file_neunets_service_v1_service_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   64,
+			NumEnums:      7,
+			NumMessages:   65,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

@@ -95,6 +95,9 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
     TEST_FRACTION_FIELD_NUMBER: builtins.int
     SEED_FIELD_NUMBER: builtins.int
     IMAGE_SIZE_FIELD_NUMBER: builtins.int
+    IMAGE_HEIGHT_FIELD_NUMBER: builtins.int
+    IMAGE_WIDTH_FIELD_NUMBER: builtins.int
+    IMAGE_FIT_FIELD_NUMBER: builtins.int
     source: builtins.str
     """A path on the engine's machine, or the name of a built-in data set ("digits"), or NAME:FOLDER for a data set of
     torchvision that is already on disk ("cifar10:~/data").
@@ -107,6 +110,11 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
     """Of the splits."""
     image_size: builtins.int
     """Height and width of all images, 1..1024; unset: chosen from the sizes of the images."""
+    image_height: builtins.int
+    """In place of `image_size` where they differ, both of them."""
+    image_width: builtins.int
+    image_fit: global___Preprocessing.Fit.ValueType
+    """How an image of another aspect is brought to the size; unset: FIT_STRETCH."""
     def __init__(
         self,
         *,
@@ -115,11 +123,18 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
         test_fraction: builtins.float | None = ...,
         seed: builtins.int = ...,
         image_size: builtins.int | None = ...,
+        image_height: builtins.int | None = ...,
+        image_width: builtins.int | None = ...,
+        image_fit: global___Preprocessing.Fit.ValueType = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_image_size", b"_image_size", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_size", b"image_size", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_size", b"_image_size", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_size", b"image_size", "seed", b"seed", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_image_height", b"_image_height", "_image_size", b"_image_size", "_image_width", b"_image_width", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_height", b"image_height", "image_size", b"image_size", "image_width", b"image_width", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_image_height", b"_image_height", "_image_size", b"_image_size", "_image_width", b"_image_width", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_fit", b"image_fit", "image_height", b"image_height", "image_size", b"image_size", "image_width", b"image_width", "seed", b"seed", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_height", b"_image_height"]) -> typing.Literal["image_height"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_size", b"_image_size"]) -> typing.Literal["image_size"] | None: ...
+    @typing.overload
+    def WhichOneof(self, oneof_group: typing.Literal["_image_width", b"_image_width"]) -> typing.Literal["image_width"] | None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_test_fraction", b"_test_fraction"]) -> typing.Literal["test_fraction"] | None: ...
     @typing.overload
@@ -257,6 +272,7 @@ class Dataset(google.protobuf.message.Message):
     DUPLICATES_FIELD_NUMBER: builtins.int
     BYTES_FIELD_NUMBER: builtins.int
     MIRROR_KEEPS_CLASS_FIELD_NUMBER: builtins.int
+    PREPROCESSING_FIELD_NUMBER: builtins.int
     name: builtins.str
     """"datasets/SHA256"."""
     source: builtins.str
@@ -287,6 +303,10 @@ class Dataset(google.protobuf.message.Message):
     def meta_features(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.float]:
         """What synthesizers see, too: "imbalance", "channel_std/0", "width/min", "width/median", "width/max", ..."""
 
+    @property
+    def preprocessing(self) -> global___Preprocessing:
+        """Unset: sequences, or data that were registered before it was kept."""
+
     def __init__(
         self,
         *,
@@ -306,12 +326,79 @@ class Dataset(google.protobuf.message.Message):
         duplicates: builtins.int = ...,
         bytes: builtins.int = ...,
         mirror_keeps_class: builtins.bool | None = ...,
+        preprocessing: global___Preprocessing | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "input", b"input", "mirror_keeps_class", b"mirror_keeps_class"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "bytes", b"bytes", "class_rows", b"class_rows", "classes", b"classes", "duplicates", b"duplicates", "input", b"input", "meta_features", b"meta_features", "mirror_keeps_class", b"mirror_keeps_class", "name", b"name", "sha256", b"sha256", "source", b"source", "task", b"task", "test_held_out", b"test_held_out", "test_rows", b"test_rows", "train_rows", b"train_rows", "valid_rows", b"valid_rows", "warnings", b"warnings"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "input", b"input", "mirror_keeps_class", b"mirror_keeps_class", "preprocessing", b"preprocessing"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class", "bytes", b"bytes", "class_rows", b"class_rows", "classes", b"classes", "duplicates", b"duplicates", "input", b"input", "meta_features", b"meta_features", "mirror_keeps_class", b"mirror_keeps_class", "name", b"name", "preprocessing", b"preprocessing", "sha256", b"sha256", "source", b"source", "task", b"task", "test_held_out", b"test_held_out", "test_rows", b"test_rows", "train_rows", b"train_rows", "valid_rows", b"valid_rows", "warnings", b"warnings"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_mirror_keeps_class", b"_mirror_keeps_class"]) -> typing.Literal["mirror_keeps_class"] | None: ...
 
 global___Dataset = Dataset
+
+@typing.final
+class Preprocessing(google.protobuf.message.Message):
+    """What makes an image file the pixels that a network takes: a part of the model, stated in its card and its ONNX file.
+    The steps in their order: decode, turn as EXIF says, lay over `background`, convert to `channels`, resize.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    class _Fit:
+        ValueType = typing.NewType("ValueType", builtins.int)
+        V: typing_extensions.TypeAlias = ValueType
+
+    class _FitEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[Preprocessing._Fit.ValueType], builtins.type):
+        DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+        FIT_UNSPECIFIED: Preprocessing._Fit.ValueType  # 0
+        FIT_STRETCH: Preprocessing._Fit.ValueType  # 1
+        """To the size, whatever the aspect."""
+        FIT_PAD: Preprocessing._Fit.ValueType  # 2
+        """The whole image in its own aspect, in the middle of a black one."""
+        FIT_CROP: Preprocessing._Fit.ValueType  # 3
+        """The largest part of the middle that has the aspect of the size."""
+
+    class Fit(_Fit, metaclass=_FitEnumTypeWrapper): ...
+    FIT_UNSPECIFIED: Preprocessing.Fit.ValueType  # 0
+    FIT_STRETCH: Preprocessing.Fit.ValueType  # 1
+    """To the size, whatever the aspect."""
+    FIT_PAD: Preprocessing.Fit.ValueType  # 2
+    """The whole image in its own aspect, in the middle of a black one."""
+    FIT_CROP: Preprocessing.Fit.ValueType  # 3
+    """The largest part of the middle that has the aspect of the size."""
+
+    HEIGHT_FIELD_NUMBER: builtins.int
+    WIDTH_FIELD_NUMBER: builtins.int
+    CHANNELS_FIELD_NUMBER: builtins.int
+    FIT_FIELD_NUMBER: builtins.int
+    FILTER_FIELD_NUMBER: builtins.int
+    BACKGROUND_FIELD_NUMBER: builtins.int
+    RESIZED_FIELD_NUMBER: builtins.int
+    height: builtins.int
+    width: builtins.int
+    channels: builtins.int
+    """1: grey (ITU-R 601), 3: red, green, blue. Arrays may have others."""
+    fit: global___Preprocessing.Fit.ValueType
+    filter: builtins.str
+    """"bilinear": Pillow's, antialiased: where an image becomes smaller, the triangle widens by the same factor."""
+    resized: builtins.int
+    """Images of the data that had another size; above 0, the exported model takes images of any size."""
+    @property
+    def background(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Red, green and blue behind transparent pixels."""
+
+    def __init__(
+        self,
+        *,
+        height: builtins.int = ...,
+        width: builtins.int = ...,
+        channels: builtins.int = ...,
+        fit: global___Preprocessing.Fit.ValueType = ...,
+        filter: builtins.str = ...,
+        background: collections.abc.Iterable[builtins.int] | None = ...,
+        resized: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["background", b"background", "channels", b"channels", "filter", b"filter", "fit", b"fit", "height", b"height", "resized", b"resized", "width", b"width"]) -> None: ...
+
+global___Preprocessing = Preprocessing
 
 @typing.final
 class RunSpec(google.protobuf.message.Message):
@@ -1373,12 +1460,20 @@ class ExportModelRequest(google.protobuf.message.Message):
         FORMAT_INT8: ExportModelRequest._Format.ValueType  # 1
         """8-bit integers inside, by calibration on training images."""
         FORMAT_FLOAT16: ExportModelRequest._Format.ValueType  # 2
+        FORMAT_ANY_SIZE: ExportModelRequest._Format.ValueType  # 3
+        """Takes images of any size, (batch, height, width, channels) uint8, and resizes them itself as training did."""
+        FORMAT_PLAIN: ExportModelRequest._Format.ValueType  # 4
+        """For runtimes without strings: one float32 image (1, channels, H, W) of 0..255 in, probabilities out."""
 
     class Format(_Format, metaclass=_FormatEnumTypeWrapper): ...
     FORMAT_UNSPECIFIED: ExportModelRequest.Format.ValueType  # 0
     FORMAT_INT8: ExportModelRequest.Format.ValueType  # 1
     """8-bit integers inside, by calibration on training images."""
     FORMAT_FLOAT16: ExportModelRequest.Format.ValueType  # 2
+    FORMAT_ANY_SIZE: ExportModelRequest.Format.ValueType  # 3
+    """Takes images of any size, (batch, height, width, channels) uint8, and resizes them itself as training did."""
+    FORMAT_PLAIN: ExportModelRequest.Format.ValueType  # 4
+    """For runtimes without strings: one float32 image (1, channels, H, W) of 0..255 in, probabilities out."""
 
     NAME_FIELD_NUMBER: builtins.int
     FORMATS_FIELD_NUMBER: builtins.int
@@ -1426,7 +1521,7 @@ global___ExportModelResponse = ExportModelResponse
 
 @typing.final
 class Variant(google.protobuf.message.Message):
-    """The model in another number format. Its file is an artifact of the model unless it was refused."""
+    """The model in another format. Its file is an artifact of the model unless it was refused."""
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
