@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event as Never
 from typing import Final
 
 from fakes import network
@@ -249,6 +250,23 @@ class Waiting(Run):
         return Wait("for somebody else", after_s=0.2)
 
 
+class Hanging(Run):
+    """Proposes one network, and never answers again."""
+
+    def propose(self, want: int, budget: Budget) -> Proposals:
+        if self.proposed:
+            Never().wait()
+        return Proposals((self.good(0),))
+
+
+class Deaf(Run):
+    """Never answers."""
+
+    def propose(self, want: int, budget: Budget) -> Proposals:
+        Never().wait()
+        raise AssertionError
+
+
 BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "good": Run,
     "garbage": Garbage,
@@ -266,6 +284,8 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "impatient": Impatient,
     "ruling": Ruling,
     "waiting": Waiting,
+    "hanging": Hanging,
+    "deaf": Deaf,
 }
 DECLARED: Final[Mapping[str, Mapping[str, bool]]] = {
     "climbing": {"continues_trials": True},

@@ -15,6 +15,8 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.artifacts import Artifacts
+from neunets_engine.asking import Asking
+from neunets_engine.budget import EXPORT_RESERVE_S
 from neunets_engine.clock import RunClock
 from neunets_engine.final import FinalPlan, winner
 from neunets_engine.finalize import export_final
@@ -26,6 +28,7 @@ from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.setting import Setting
 from neunets_engine.store import Store, has_result
+from neunets_engine.waiting import Rest
 
 __all__ = ["Resources", "Synthesis"]
 
@@ -35,12 +38,14 @@ REJECTED_IN_A_ROW: Final = 20
 MOST_WANTED: Final = 64
 # Times the search's share of the wall budget after which its last trials are told to finish.
 LATE: Final = 1.25
-# Before a plugin that asked for time, with nothing training, is asked again.
-SHORTEST_WAIT_S: Final = 0.05
 # Of a probe whether mirrored images keep their class, about.
 PROBE_S: Final = 3.0
 # Of an engine's first worker, at most.
 WORKER_START_S: Final = 30.0
+# The pauses of a plugin that is asked again and again.
+SHORTEST_WAIT_S: Final = 0.05
+# For a plugin to close a run; the second where it has not answered before.
+CLOSE_S, HASTY_CLOSE_S = 10.0, 1.0
 VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest
 
@@ -73,13 +78,16 @@ class Synthesis:
         self._resources = resources
         self._pace = self._new_pace()
         self._ended = asyncio.Event()
+        self._asking = Asking(self._left_s)
+        self._rest = Rest()
         self._intake = Intake(run_id, resources.store, resources.scheduler, lambda: self._setting.rules())
 
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
-        store = self._resources.store
         self._ended = self._resources.scheduler.open(self._id, lambda trial: self._pace.recipe(trial))
         self._resources.scheduler.stops.open(self._id, self._record().capabilities)
+        if self._stopping():
+            self._asking.stop()
         try:
             await self._resources.scheduler.recover(self._id)
             await self._initialize()
@@ -94,7 +102,7 @@ class Synthesis:
         finally:
             self._resources.scheduler.close(self._id)
             with contextlib.suppress(NeunetsError):
-                await self._session.close(State(store.run(self._id).run.state).name)
+                await self._close_session()
             await self._resources.clock.stop(self._id)
 
     @property
@@ -103,6 +111,8 @@ class Synthesis:
 
     def wake(self) -> None:
         """Something changed that the run has to look at: it was asked to stop."""
+        if self._stopping():
+            self._asking.stop()
         self._ended.set()
 
     def amend(self) -> None:
@@ -132,15 +142,16 @@ class Synthesis:
             await self._move(State.INITIALIZING)
         if self._state() is State.INITIALIZING:
             if self._setting.wants_mirror_measured and self._plan.affords(PROBE_S):
-                await self._measure_mirror()
-            await self._session.ingest()
+                await self._asking.of(self._measure_mirror())
+            await self._asking.of(self._session.ingest())
+            await self._give_up_overdue()
             await self._await_workers()
             await self._move(State.PROPOSING)
 
     async def _await_workers(self) -> None:
         """Nothing trains before, and the first one says how fast it trains: how large networks may be."""
         with contextlib.suppress(TimeoutError):
-            while not self._resources.scheduler.has_workers and not self._stopping():
+            while not self._resources.scheduler.has_workers and not self._is_over():
                 await self._woken(WORKER_START_S)
 
     async def _measure_mirror(self) -> None:
@@ -170,10 +181,10 @@ class Synthesis:
                     await self._fill_slots()
                     await self._in(State.TRAINING, self._await_result())
                 case State.TRAINING:
-                    await self._in(State.INGESTING, self._session.ingest())
+                    await self._in(State.INGESTING, self._asking.of(self._session.ingest()))
                 case State.INGESTING | State.ASSESSING:
                     if await self._assess():
-                        await self._resources.store.end_search(self._id)
+                        await self._end_search("")
                         break
                 case _:
                     return
@@ -189,21 +200,32 @@ class Synthesis:
         """Ask for candidates until every slot has one, or no more are wanted."""
         while (free := self._wanted()) > 0 and not self._stopping():
             record = self._record()
+            if self._resources.scheduler.open_trials(self._id) > 0 and not self._rest.is_over(record.run.trials_ended):
+                return
             request_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{self._id}/{record.proposals}"))
-            answer = await self._session.propose(request_id, free, free, self._budget())
+            answer = await self._asking.of(self._session.propose(request_id, free, free, self._budget()))
+            if answer is None:
+                await self._give_up_overdue()
+                return
             match answer.WhichOneof("outcome"):
                 case "proposals":
+                    self._rest.end()
                     await self._admit(request_id, list(answer.proposals.candidates)[:free])
                 case "wait":
-                    self._plugin.progressed()
-                    if self._resources.scheduler.open_trials(self._id) > 0:
-                        return
-                    after_s = max(answer.wait.after.ToMilliseconds() / 1000, SHORTEST_WAIT_S)
-                    with contextlib.suppress(TimeoutError):
-                        await self._woken(after_s)
+                    await self._wait(answer.wait)
                 case _:
-                    await self._resources.store.end_search(self._id)
+                    await self._end_search(f"exhausted: {answer.exhausted.reason}")
                     return
+
+    async def _wait(self, wait: synthesizer_pb2.Wait) -> None:
+        """What the synthesizer asks for; where nothing trains, the time of it."""
+        self._plugin.progressed()
+        if self._rest.begin(wait, self._record().run.trials_ended) and wait.reason:
+            await self._log(f"waits: {wait.reason}")
+        if self._resources.scheduler.open_trials(self._id) == 0:
+            pause_s = min(self._rest.idle_s(), max(self._left_s(), SHORTEST_WAIT_S))
+            with contextlib.suppress(TimeoutError):
+                await self._woken(pause_s)
 
     async def _admit(self, request_id: str, candidates: list[synthesizer_pb2.Candidate]) -> None:
         if not candidates:
@@ -233,10 +255,14 @@ class Synthesis:
         """Until a trial has ended since the last time; at once if nothing trains."""
         if self._resources.scheduler.open_trials(self._id) == 0:
             return
-        late_s = LATE * self._plan.search_end_s() - self._used_s()
+        late_s = max(LATE * self._plan.search_end_s() - self._used_s(), 1.0)
+        rest_s = self._rest.left_s() if not self._is_over() and self._wanted() > 0 else float("inf")
+        within_s = min(late_s, max(rest_s, SHORTEST_WAIT_S))
         try:
-            await self._woken(None if late_s == float("inf") else max(late_s, 1.0))
+            await self._woken(within_s if within_s < float("inf") else None)
         except TimeoutError:
+            if within_s < late_s:
+                return
             # A trial that does not keep to its time is asked to finish with what it has.
             self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
 
@@ -250,7 +276,8 @@ class Synthesis:
         """Ask for a verdict; true where the search has come to its end."""
         running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
         is_quiet = self._resources.scheduler.open_trials(self._id) == 0  # before, so that the last verdict knows all
-        answer = await self._in(State.ASSESSING, self._session.assess(self._budget(), running))
+        answer = await self._in(State.ASSESSING, self._asking.of(self._session.assess(self._budget(), running)))
+        await self._give_up_overdue()
         if answer is not None:
             await self._end_early(answer)
         is_last = answer is not None and answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET)
@@ -263,8 +290,8 @@ class Synthesis:
         self._resources.scheduler.stops.rule(self._id, answer.rules)
         for stopped in answer.stop:
             if self._resources.scheduler.finish(self._id, stopped.trial):
-                text = f"{stopped.trial} ends early: {stopped.reason}"[:256]
-                await self._resources.store.log(self._id, "synthesizer", "info", text)
+                text = f"{stopped.trial} ends early: {stopped.reason}"
+                await self._log(text)
 
     async def _drain(self) -> None:
         """Let what is training come to its end; until then nothing else uses the cores."""
@@ -359,7 +386,37 @@ class Synthesis:
         last = trials[-1].result
         return f"none of {len(trials)} networks could be trained; the last one: {last.error.summary or 'no result'}"
 
+    async def _give_up_overdue(self) -> None:
+        """A search whose synthesizer has not answered within the run's time is over."""
+        if self._asking.is_overdue and not self._record().search_over:
+            await self._end_search(f"{self.synthesizer} has not answered within the run's time")
+
+    async def _end_search(self, why: str) -> None:
+        if why:
+            await self._log(f"the search is over: {why}")
+        await self._resources.store.end_search(self._id)
+
+    async def _close_session(self) -> None:
+        """A run that the engine leaves as it is stays open: the next engine opens it again."""
+        state = self._state()
+        if state in FINAL or state is State.PAUSED:
+            await self._session.close(state.name, CLOSE_S if not self._asking.is_overdue else HASTY_CLOSE_S)
+
+    async def _log(self, text: str) -> None:
+        await self._resources.store.log(self._id, "synthesizer", "info", text[:256])
+
     # What the run looks like now
+
+    def _left_s(self) -> float:
+        """Seconds that the synthesizer may take for an answer; a run that has no trial yet waits to its end."""
+        wall_s = self._plan.wall_s
+        if wall_s is None:
+            return float("inf")
+        end_s = LATE * self._plan.search_end_s() if self._record().trials else wall_s - EXPORT_RESERVE_S
+        return end_s - self._used_s()
+
+    def _is_over(self) -> bool:
+        return self._stopping() or self._record().search_over
 
     def _record(self) -> store_pb2.RunRecord:
         return self._resources.store.run(self._id)

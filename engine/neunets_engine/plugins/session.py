@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 import uuid
@@ -21,13 +20,13 @@ from neunets.errors import (
     NeunetsError,
     NotReady,
     PluginFault,
-    PluginUnavailable,
     RunNotOpen,
     SequenceGap,
 )
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets_engine.plugins.plugin import Latencies, Plugin, stub_of
+from neunets_engine.plugins.tries import REFUSALS, Occupied, Tries
 
 __all__ = ["PluginSession"]
 
@@ -35,18 +34,13 @@ LOG: Final = logging.getLogger(__name__)
 OPEN_DEADLINE_S: Final = 60.0
 INGEST_DEADLINE_S: Final = 30.0
 ASSESS_DEADLINE_S: Final = 10.0
-CLOSE_DEADLINE_S: Final = 10.0
 # Of Propose: a plugin says how long it usually takes (the 99th percentile); three times that, within these bounds.
 PROPOSE_FACTOR: Final = 3.0
 SHORTEST_PROPOSE_S, LONGEST_PROPOSE_S = 5.0, 600.0
 # Of Propose for a plugin that does not say.
 USUAL_P99_S: Final = 20.0
-# Times that one batch of events may be refused before it is the plugin's fault.
-REFUSALS: Final = 5
-# Unless the plugin wishes a longer one.
-BACK_OFF_S, LONGEST_BACK_OFF_S = 0.2, 30.0
-# Attempts of a call whose plugin answers with an internal error, before it counts as a fault.
-INTERNAL_TRIES: Final = 3
+# Errors of a plugin that is at work, or says that it will be later.
+LATE: Final = DeadlineExceeded | CallInFlight | NotReady | Busy
 
 Answer = TypeVar("Answer", bound=Message)
 Call: TypeAlias = "Callable[[synthesizer_pb2_grpc.SynthesizerAsyncStub, float], Awaitable[Answer]]"
@@ -67,6 +61,7 @@ class PluginSession:
         self._events = events
         self._incarnation = -1
         self._applied = 0
+        self._occupied = Occupied()
 
     def amend(self, problem: synthesizer_pb2.Problem) -> None:
         """What became known of the data before the run was opened."""
@@ -132,18 +127,18 @@ class PluginSession:
 
         try:
             return await self._call("Assess", ask, ASSESS_DEADLINE_S, is_optional=True)
-        except (DeadlineExceeded, PluginFault) as error:
+        except (DeadlineExceeded, CallInFlight, NotReady, Busy, PluginFault) as error:
             LOG.warning("no verdict from %s: %s", self._plugin.name, error.message)
             return None
 
-    async def close(self, reason: str) -> None:
-        """Tell the plugin that the run is over; a plugin that is gone need not know."""
+    async def close(self, reason: str, within_s: float) -> None:
+        """Tell the plugin that the run is over; a plugin that is gone, or does not answer, need not know."""
         if self._incarnation != self._plugin.incarnation or not self._plugin.link.is_up():
             return
         request = synthesizer_pb2.CloseRequest(call=self._header(), reason=reason)
         try:
             stub = stub_of(await self._plugin.channel())
-            await stub.Close(request, timeout=CLOSE_DEADLINE_S)
+            await stub.Close(request, timeout=within_s)
         except (grpc.aio.AioRpcError, NeunetsError):
             return
 
@@ -177,10 +172,9 @@ class PluginSession:
 
         `run_scoped`: it needs a run that is open and up to date.
         Raises: PluginFault once the plugin is in quarantine, and what the plugin refuses; if `is_optional`, also the
-        first DeadlineExceeded or PluginFault.
+        first error that says that no answer comes in time.
         """
-        internal = 0
-        late, deadline_s = False, usual_deadline_s
+        tries = Tries(self._plugin, method, usual_deadline_s, self._occupied)
         while True:
             if run_scoped:
                 await self.ingest()
@@ -188,43 +182,28 @@ class PluginSession:
             self._plugin.calls_in_flight += 1
             begin = time.monotonic()
             try:
-                answer: Answer = await call(stub, deadline_s)
+                answer: Answer = await call(stub, tries.deadline_s())
                 self._plugin.latencies.setdefault(method, Latencies()).add(time.monotonic() - begin)
+                tries.answered()
                 return answer
             except grpc.aio.AioRpcError as raw:
                 error = _told(raw)
             finally:
                 self._plugin.calls_in_flight -= 1
-            match error:
-                case PluginUnavailable():
-                    self._plugin.fault(f"connection lost: {error.message}")
-                    await self._plugin.end()
-                case RunNotOpen():
-                    self._incarnation = -1
-                    if not run_scoped:
-                        raise error
-                case SequenceGap(applied_seq=applied):
-                    self._applied = applied
-                    if not run_scoped:
-                        raise error
-                case CallInFlight() | NotReady() | Busy():
-                    await asyncio.sleep(min(max(BACK_OFF_S, error.retry_after_s), LONGEST_BACK_OFF_S))
-                case DeadlineExceeded() | PluginFault() if is_optional:
-                    raise error
-                case DeadlineExceeded() if not late:
-                    late, deadline_s = True, 2 * usual_deadline_s
-                case DeadlineExceeded():
-                    self._plugin.fault(f"no answer within {deadline_s:g} s")
-                    await self._plugin.end()
-                    late, deadline_s = False, usual_deadline_s
-                case PluginFault():
-                    internal += 1
-                    if internal >= INTERNAL_TRIES:
-                        self._plugin.fault(error.message)
-                        await self._plugin.end()
-                        internal = 0
-                case _:
-                    raise error
+            self._unlearn(error)
+            if isinstance(error, RunNotOpen | SequenceGap) and not run_scoped:
+                raise error
+            if is_optional and isinstance(error, LATE | PluginFault):
+                tries.leave(error)
+                raise error
+            await tries.follow(error)
+
+    def _unlearn(self, error: NeunetsError) -> None:
+        """What the plugin knows of the run may be less than was thought."""
+        if isinstance(error, RunNotOpen):
+            self._incarnation = -1
+        if isinstance(error, SequenceGap):
+            self._applied = error.applied_seq
 
     def _propose_deadline_s(self) -> float:
         description = self._plugin.description
