@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -250,3 +252,34 @@ async def test_the_last_trials_are_those_of_the_run(store: Store) -> None:
     assert [(trial.run, trial.trial) for trial in store.last_trials("r1", 2)] == [("r1", "t000003"), ("r1", "t000002")]
     assert len(store.last_trials("r1", 9)) == 3
     assert store.last_trials("r3", 9) == []
+
+
+def test_reads_that_fail_keep_no_slot_of_the_reader_table(store: Store) -> None:
+    kept: list[BaseException] = []  # as reference cycles of tracebacks keep them, until the collector runs
+
+    def ask() -> None:
+        for _ in range(50):
+            for question in (store.run, store.trials, lambda run: store.trial(run, "t000001")):
+                try:
+                    question("r9")
+                except NotFound as error:
+                    kept.append(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(kept) == 600
+    assert store.reader_slots() <= 1
+
+
+def test_a_scan_that_is_left_early_ends_with_its_transaction(tmp_path: Path) -> None:
+    with contextlib.closing(Environment(tmp_path / "store")) as environment:
+        with environment.read() as reader:
+            rows = reader.scan("meta", b"", b"\xff")
+            next(rows, None)
+        assert list(rows) == []
+        assert environment.reader_slots() <= 1
+        with environment.read() as reader:
+            assert list(reader.scan("meta", b"", b"\xff")) == []

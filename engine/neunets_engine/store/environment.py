@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,16 @@ Result = TypeVar("Result")
 
 
 class Reader:
-    """Reads within one snapshot; values are copied out."""
+    """Reads within one snapshot; values are copied out.
+
+    LMDB's binding frees the slot of a read transaction in the reader table with the transaction object, not with its
+    end, and the traceback of an error may keep objects for long. So nothing refers to the transaction after `end`.
+    """
 
     def __init__(self, txn: Any, tables: dict[str, Any]) -> None:
         self._txn = txn
         self._tables = tables
+        self._scans: list[Generator[tuple[bytes, bytes], None, None]] = []
 
     def get(self, table: str, key: bytes) -> bytes | None:
         value: bytes | None = self._txn.get(key, db=self._tables[table])
@@ -46,20 +52,45 @@ class Reader:
 
     def scan(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Every (key, value) with start <= key < end, in order."""
-        with self._txn.cursor(db=self._tables[table]) as cursor:
+        return self._tracked(self._forward(table, start, end))
+
+    def scan_back(self, table: str, before: bytes | None) -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) with key < `before` (None: all), last first."""
+        return self._tracked(self._backward(table, before))
+
+    def end(self) -> None:
+        """End the scans that were left early, then the transaction."""
+        for scan in self._scans:
+            scan.close()
+        txn, self._txn = self._txn, None
+        txn.abort()
+
+    def _tracked(self, scan: Generator[tuple[bytes, bytes], None, None]) -> Iterator[tuple[bytes, bytes]]:
+        self._scans.append(scan)
+        return scan
+
+    def _forward(self, table: str, start: bytes, end: bytes) -> Generator[tuple[bytes, bytes], None, None]:
+        cursor = self._txn.cursor(db=self._tables[table])
+        try:
             if not cursor.set_range(start):
                 return
             for key, value in cursor:
                 if key >= end:
                     return
                 yield key, value
+        finally:
+            cursor.close()
+            del cursor  # the frame may stay in a traceback
 
-    def scan_back(self, table: str, before: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) with key < `before` (None: all), last first."""
-        with self._txn.cursor(db=self._tables[table]) as cursor:
+    def _backward(self, table: str, before: bytes | None) -> Generator[tuple[bytes, bytes], None, None]:
+        cursor = self._txn.cursor(db=self._tables[table])
+        try:
             found = cursor.last() if before is None or not cursor.set_range(before) else cursor.prev()
             if found:
                 yield from cursor.iterprev()
+        finally:
+            cursor.close()
+            del cursor  # the frame may stay in a traceback
 
 
 class Writer(Reader):
@@ -123,8 +154,17 @@ class Environment:
 
     @contextmanager
     def read(self) -> Iterator[Reader]:
-        with self._map_lock, self._env.begin() as txn:
-            yield Reader(txn, self._tables)
+        with self._map_lock:
+            reader = Reader(self._env.begin(), self._tables)
+            try:
+                yield reader
+            finally:
+                reader.end()
+
+    def reader_slots(self) -> int:
+        """How many slots of LMDB's reader table this process has taken: one for each read at the same time."""
+        rows = (line.split() for line in self._env.readers().splitlines())
+        return sum(1 for row in rows if row and row[0] == str(os.getpid()))
 
     async def write(self, work: Callable[[Writer], Result]) -> Result:
         """Run `work` in the writer thread; returns once its transaction is durable.

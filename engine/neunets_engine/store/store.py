@@ -42,6 +42,10 @@ class Store:
     def close(self) -> None:
         self._env.close()
 
+    def reader_slots(self) -> int:
+        """As `Environment.reader_slots`."""
+        return self._env.reader_slots()
+
     async def take_epoch(self, fenced: Callable[[], None] = lambda: None) -> int:
         """Check the schema, and take the next fencing epoch: an older engine's calls are refused from now on.
 
