@@ -16,6 +16,7 @@ from PIL import Image
 from neunets.errors import InvalidRequest
 from neunets.graph import DataType, Graph, Input, Node
 from neunets.images import Fault, decode
+from neunets.preprocessing import Preprocessing
 from neunets.reference import initialise
 from neunets_client.predict import predict
 from neunets_engine.export import export_onnx
@@ -78,7 +79,7 @@ def test_an_image_of_another_size_and_mode_is_read_as_in_training(tmp_path: Path
     rgba = np.concatenate([pixels(11, 9, 3), pixels(11, 9, 1)], axis=-1)
     file = save_image(tmp_path / "a.png", rgba)
     (prediction,) = predict(model(tmp_path, COLOUR), [file])
-    read = decode(str(file), COLOUR.shape)
+    read = decode(str(file), Preprocessing.of_shape(COLOUR.shape))
     assert not isinstance(read, Fault)
     assert (prediction.label, prediction.probability) == answer(tmp_path / "model.onnx", read[0])
 

@@ -13,14 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from neunets.images import Fault, Remark, decode, header
+from neunets.errors import InvalidRequest
+from neunets.images import Fault, Remark, decode, header, resized
+from neunets.preprocessing import Fit, Preprocessing
 from neunets.service.v1 import service_pb2
 from neunets_engine.datasets import Request, register
 from neunets_engine.datasets.decoding import Decoders, decode_part, measure_part
-from neunets_engine.datasets.sizes import LARGEST, LONGEST, choose_size
+from neunets_engine.datasets.sizes import LARGEST, LONGEST, Size, choose_size
 from neunets_engine.datasets.source import Progress
+from neunets_engine.datasets.wire import preprocessing_from_proto
+from neunets_engine.service.datasets import wanted
 from sources import labels, pixels, png, write_folder, write_table
 
 GREY, COLOUR = pixels(4, 5), pixels(4, 5, 3)
@@ -90,7 +94,7 @@ MODES: dict[str, tuple[bytes, NDArray[Any], Remark | None]] = {
 @pytest.mark.parametrize("mode", MODES)
 def test_an_image_of_any_mode_has_8_bits_a_channel(mode: str) -> None:
     content, expected, remark = MODES[mode]
-    found = decode(content, expected.shape)  # type: ignore[arg-type]
+    found = decode(content, Preprocessing.of_shape(expected.shape))
     assert not isinstance(found, Fault)
     np.testing.assert_allclose(found[0].astype(int), expected.astype(int), atol=1)
     assert found[1] == ({remark} if remark else set())
@@ -111,15 +115,35 @@ def test_a_photograph_that_lies_on_its_side_is_as_wide_as_it_is_seen() -> None:
     found = header(content)
     assert not isinstance(found, Fault)
     assert (found.height, found.width) == (5, 4)
-    assert not isinstance(decode(content, (5, 4, 3)), Fault)
+    assert not isinstance(decode(content, Preprocessing(5, 4, 3)), Fault)
 
 
-def test_a_large_jpeg_is_read_at_a_smaller_scale(tmp_path: Path) -> None:
-    smooth = Image.fromarray(pixels(4, 6, 3)).resize((600, 400), Image.Resampling.BICUBIC)
-    found = decode(encoded(smooth, "JPEG", quality=95), (20, 30, 3))
+def test_a_large_jpeg_is_resized_from_all_of_its_pixels() -> None:
+    content = encoded(Image.fromarray(pixels(400, 600, 3)), "JPEG", quality=95)
+    found = decode(content, Preprocessing(20, 30, 3))
     assert not isinstance(found, Fault)
-    expected = np.asarray(smooth.resize((30, 20), Image.Resampling.BILINEAR)).astype(int)
-    assert np.abs(found[0].astype(int) - expected).mean() < 3
+    with Image.open(io.BytesIO(content)) as whole:
+        np.testing.assert_array_equal(found[0], whole.resize((30, 20), Image.Resampling.BILINEAR))
+
+
+@given(
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    wanted=st.builds(Preprocessing, st.integers(1, 40), st.integers(1, 40), st.just(1), st.sampled_from(Fit)),
+)
+def test_an_image_is_brought_to_the_size_in_each_way(size: tuple[int, int], wanted: Preprocessing) -> None:
+    image, (width, height) = Image.fromarray(pixels(size[1], size[0])), size
+    found = np.asarray(resized(image, wanted)).astype(int)
+    assert found.shape == (wanted.height, wanted.width)
+    if wanted.fit is Fit.CROP:
+        whole = ImageOps.fit(image, (wanted.width, wanted.height), Image.Resampling.BILINEAR)
+        assert np.abs(found - np.asarray(whole).astype(int)).max() <= 1
+    if wanted.fit is Fit.PAD:
+        (inner_w, inner_h), (left, top) = wanted.placement(width, height).size, wanted.placement(width, height).corner
+        assert inner_w == wanted.width or inner_h == wanted.height
+        assert abs(inner_w * height - inner_h * width) <= max(width, height)  # its own aspect
+        bars = np.ones_like(found, dtype=bool)
+        bars[top : top + inner_h, left : left + inner_w] = False
+        assert not found[bars].any()
 
 
 def of_sizes(*sizes: tuple[int, int]) -> NDArray[Any]:
@@ -172,8 +196,16 @@ def test_what_is_resized_is_told(tmp_path: Path) -> None:
 
 
 def test_the_user_s_size_is_taken(tmp_path: Path) -> None:
-    dataset = register(Request(str(mixed(tmp_path / "x")), image_size=7), tmp_path / "root")
-    assert tuple(dataset.input.shape) == (7, 7, 3)
+    dataset = register(Request(str(mixed(tmp_path / "x")), size=Size(7, 9), fit=Fit.PAD), tmp_path / "root")
+    assert tuple(dataset.input.shape) == (7, 9, 3)
+    assert preprocessing_from_proto(dataset.preprocessing) == Preprocessing(7, 9, 3, Fit.PAD)
+    assert dataset.preprocessing.resized == 9
+
+
+def test_equal_arrays_that_were_made_in_other_ways_are_other_data(tmp_path: Path) -> None:
+    write_folder(tmp_path / "x", pixels(8, 4, 5), labels(8))
+    names = {register(Request(str(tmp_path / "x"), fit=fit), tmp_path / "root").name for fit in Fit}
+    assert len(names) == len(Fit)
 
 
 def grey_folder(change: Callable[[Path], object]) -> Callable[[Path], Path]:
@@ -247,10 +279,10 @@ def test_processes_decode_what_one_does() -> None:
     with Decoders(patience_s=0.0) as decoders:
         while not decoders.is_ready():
             time.sleep(0.01)
-        together = list(decoders.decode(parts, (4, 4, 3)))
+        together = list(decoders.decode(parts, Preprocessing(4, 4, 3)))
         sizes = list(decoders.measure(parts))
     for part, found, measured in zip(parts, together, sizes, strict=True):
-        np.testing.assert_array_equal(found.pixels, decode_part(part, (4, 4, 3)).pixels)
+        np.testing.assert_array_equal(found.pixels, decode_part(part, Preprocessing(4, 4, 3)).pixels)
         np.testing.assert_array_equal(measured.sizes, measure_part(part).sizes)
 
 
@@ -264,3 +296,14 @@ def test_progress_is_told_to_the_last_image(tmp_path: Path) -> None:
         done = [progress.done for progress in told if progress.stage == stage]
         assert done == sorted(done)
         assert (done[-1], told[-1].total) == (200, 200)
+
+
+def test_a_size_is_given_whole() -> None:
+    request = service_pb2.RegisterDatasetRequest
+    assert wanted(request(image_size=5)).size == Size(5, 5)
+    assert wanted(request(image_height=5, image_width=6)).size == Size(5, 6)
+    for half in (request(image_height=5), request(image_width=5), request(image_size=5, image_width=5)):
+        with pytest.raises(InvalidRequest, match="give image_height and image_width, or image_size alone"):
+            wanted(half)
+    with pytest.raises(InvalidRequest, match="image_fit"):
+        wanted(request(image_fit=9))  # type: ignore[arg-type]

@@ -51,10 +51,11 @@ def test_a_client_chooses_the_size_and_hears_refusals(tmp_path: Path) -> None:
     told: list[service_pb2.ReadProgress] = []
     with engine(tmp_path / "home") as connection:
         client = Client(connection)
-        dataset = client.register(str(tmp_path / "images"), 0, image_size=5, tell=told.append)
+        dataset = client.register(str(tmp_path / "images"), 0, image_size=(5, 3), image_fit="crop", tell=told.append)
         with pytest.raises(InvalidRequest, match="none of the known forms"):
             client.register(str(tmp_path / "empty"), 0)
         with pytest.raises(InvalidRequest, match="2000 is not between 1 and 1024"):
             client.register(str(tmp_path / "images"), 0, image_size=2000)
-    assert tuple(dataset.input.shape) == (5, 5, 1)
+    assert tuple(dataset.input.shape) == (5, 3, 1)
+    assert dataset.preprocessing.fit == service_pb2.Preprocessing.FIT_CROP
     assert all(progress.stage for progress in told)

@@ -15,6 +15,7 @@ from PIL import Image
 from neunets.errors import InvalidRequest, NotFound
 from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
+from sources import labels, pixels, write_folder
 
 CLI: Final = (sys.executable, "-m", "neunets_client")
 
@@ -75,3 +76,22 @@ def test_a_sheet_of_nothing_known_or_of_too_many_images_is_refused(
         client.preview("datasets/none")
     with pytest.raises(InvalidRequest, match="images_a_class"):
         client.preview(dataset.name, 33)
+
+
+def test_the_size_and_the_fit_are_taken_and_told(client: Client, home: Path, tmp_path: Path) -> None:
+    write_folder(tmp_path / "images", pixels(8, 6, 9), labels(8))
+    words = (tmp_path / "images", "--json", "--out", tmp_path / "sheet.png")
+    done = inspect(home, *words, "--image-size", "4x5", "--image-fit", "crop")
+    assert done.returncode == 0, done.stderr
+    size = {"height": 4, "width": 5, "channels": 1}
+    way = {"fit": "crop", "filter": "bilinear", "background": [255, 255, 255], "resized": 8}
+    assert json.loads(done.stdout.splitlines()[-1])["preprocessing"] == size | way
+    assert "8 images are resized to 5 x 4 and cropped" in done.stderr
+
+
+@pytest.mark.parametrize("size", ["0", "1025", "4x", "4x5x6", "4,5", "-3", "²"])
+def test_a_size_that_is_none_is_refused(size: str, client: Client, home: Path, images: Path) -> None:
+    done = inspect(home, images, f"--image-size={size}")
+    assert done.returncode == 2
+    assert "--image-size" in done.stderr
+    assert "48x64" in done.stderr

@@ -64,10 +64,11 @@ class AsyncClient:
         source: str,
         seed: int = 0,
         *,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        image_fit: calls.ImageFit = "stretch",
         tell: Callable[[service_pb2.ReadProgress], None] | None = None,
     ) -> service_pb2.Dataset:
-        request = service_pb2.RegisterDatasetRequest(source=source, seed=seed, image_size=image_size)
+        request = calls.reading(source, seed, image_size, image_fit)
         dataset = service_pb2.Dataset()
         async for response in self._follow(feeds.Reading(request)):
             if response.HasField("dataset"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final, Generic, TypeAlias, TypedDict, TypeVar
+from typing import Any, Final, Generic, Literal, TypeAlias, TypedDict, TypeVar
 
 import grpc
 import grpc.aio
@@ -19,9 +19,11 @@ from neunets.synthesizer import Recipe
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
 
-__all__ = ["CALL_DEADLINE_S", "FINAL_STATES", "Call", "Channel", "Page", "RunOptions"]
+__all__ = ["CALL_DEADLINE_S", "FINAL_STATES", "Call", "Channel", "ImageFit", "Page", "RunOptions"]
 
 Channel: TypeAlias = grpc.Channel | grpc.aio.Channel
+# How an image of another aspect is brought to the size: to it, whole between black bars, or its middle alone.
+ImageFit: TypeAlias = Literal["stretch", "pad", "crop"]
 Item = TypeVar("Item")
 Request = TypeVar("Request")
 Reply = TypeVar("Reply")
@@ -81,6 +83,18 @@ class RunOptions(TypedDict, total=False):
     mirror: service_pb2.RunSpec.Mirror.ValueType
     train_on_validation: bool
     metric: str  # "valid_accuracy" (default), "valid_balanced_accuracy", "valid_macro_f1"
+
+
+def reading(
+    source: str, seed: int, image_size: int | tuple[int, int] | None, image_fit: ImageFit
+) -> service_pb2.RegisterDatasetRequest:
+    fit = service_pb2.Preprocessing.Fit.Value(f"FIT_{image_fit.upper()}")
+    request = service_pb2.RegisterDatasetRequest(source=source, seed=seed, image_fit=fit)
+    if isinstance(image_size, tuple):
+        request.image_height, request.image_width = image_size
+    elif image_size is not None:
+        request.image_size = image_size
+    return request
 
 
 def create(dataset: str, options: RunOptions) -> Call[service_pb2.Run]:

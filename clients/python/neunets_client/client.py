@@ -51,14 +51,17 @@ class Client:
         source: str,
         seed: int = 0,
         *,
-        image_size: int | None = None,
+        image_size: int | tuple[int, int] | None = None,
+        image_fit: calls.ImageFit = "stretch",
         tell: Callable[[service_pb2.ReadProgress], None] | None = None,
     ) -> service_pb2.Dataset:
         """`source`: a path on the engine's machine, "digits", or NAME:FOLDER of data that torchvision has left there.
 
-        `tell` is called with every progress, at least once a second.
+        `image_size`: of all images, of a square or (height, width); by default chosen from theirs. `image_fit`: how an
+        image of another aspect is brought to it: "stretch", "pad" with black, or "crop" to the middle. `tell` is called
+        with every progress, at least once a second.
         """
-        request = service_pb2.RegisterDatasetRequest(source=source, seed=seed, image_size=image_size)
+        request = calls.reading(source, seed, image_size, image_fit)
         dataset = service_pb2.Dataset()
         for response in self._follow(feeds.Reading(request)):
             if response.HasField("dataset"):

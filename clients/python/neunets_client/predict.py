@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest, NotReady
+from neunets.preprocessing import METADATA_KEY, Preprocessing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -22,6 +24,8 @@ __all__ = ["Example", "Prediction", "Predictions", "predict", "predict_all"]
 Example: TypeAlias = "str | Path | Image | NDArray[Any]"
 # Examples that are in memory at once beside the caller's.
 BATCH: Final = 256
+# Of an array that is a picture: grey, with red, green and blue, and with alpha as well.
+CHANNELS: Final = {(1,), (3,), (4,)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +82,34 @@ class _Model:
         except Exception as error:  # onnxruntime's own errors have no common class
             raise InvalidRequest("model", f"{file} is no ONNX model that can be run: {error}") from error
         given = self._session.get_inputs()[0]
+        said = self._session.get_modelmeta().custom_metadata_map
         self._input = given.name
-        self._shape = tuple(given.shape[1:])
-        self._is_image = given.type == "tensor(uint8)"
+        self._is_plain = all(output.name != "label" for output in self._session.get_outputs())
+        self._classes = np.array(json.loads(said.get("classes", "[]")), object)
+        self._is_any_size = given.type == "tensor(uint8)" and not isinstance(given.shape[1], int)
+        self._preprocessing = _preprocessing(given, said, file)
+        self._shape = tuple(given.shape[1:]) if self._preprocessing is None else self._preprocessing.shape
+        self._is_image = self._preprocessing is not None
 
     def run(self, x: NDArray[Any]) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """(probabilities (N, C), labels (N,)) of a batch `x` (N, …)."""
-        probabilities, labels = self._session.run(["probabilities", "label"], {self._input: x})
-        return probabilities, labels
+        if not self._is_plain:
+            probabilities, labels = self._session.run(["probabilities", "label"], {self._input: x})
+            return probabilities, labels
+        rows = x.astype(np.float32).transpose(0, 3, 1, 2) if self._is_image else x
+        found = [self._session.run(["probabilities"], {self._input: row[np.newaxis]})[0] for row in rows]
+        probabilities = np.concatenate(found)
+        return probabilities, self._classes[probabilities.argmax(axis=1)]
 
     def of_file(self, file: Path) -> NDArray[Any]:
         if not file.is_file():
             raise InvalidRequest("files", f"there is no file {file}")
         if file.suffix == ".npy":
             return self._fitting(_read(file), "files", str(file))
-        if not self._is_image:
+        if self._preprocessing is None:
             text = f"{file}: the model takes sequences; give a .npy array of {self._shape}"
             raise InvalidRequest("files", text)
-        return _pixels(str(file), self._shape, "files", str(file))
+        return _pixels(str(file), self._preprocessing, "files", str(file))
 
     def examples(self, given: Example | Iterable[Example]) -> Iterator[NDArray[Any]]:
         """Each as the model takes it."""
@@ -113,14 +127,15 @@ class _Model:
         name = f"image {number}"
         if not _is_picture(example):
             return self._fitting(np.asarray(example), "images", name)
-        if not self._is_image:
+        if self._preprocessing is None:
             raise InvalidRequest("images", f"{name}: the model takes sequences, not pictures; give arrays")
-        return _pixels(_encoded(example, name), self._shape, "images", name)
+        return _pixels(_encoded(example, name), self._preprocessing, "images", name)
 
     def _of_array(self, x: NDArray[Any]) -> Iterator[NDArray[Any]]:
         """A batch, or one example; the axis of a single channel may be missing."""
         is_bare = self._shape[-1:] == (1,)
-        if x.shape == self._shape or (is_bare and x.shape == self._shape[:-1]):
+        is_one = x.shape == self._shape or (is_bare and x.shape == self._shape[:-1])
+        if is_one or (self._is_any_size and (x.ndim == 2 or (x.ndim == 3 and x.shape[2:] in CHANNELS))):
             x = x[np.newaxis]
         for number, example in enumerate(x if x.ndim else x[np.newaxis]):
             yield self._fitting(example, "images", f"image {number}")
@@ -137,6 +152,8 @@ class _Model:
             raise InvalidRequest(field, text)
         if x.ndim == len(self._shape) - 1:
             x = x[..., np.newaxis]
+        if x.shape != self._shape and self._is_any_size and self._preprocessing and x.shape[2:] in CHANNELS:
+            return _pixels(_encoded(_picture(x), name), self._preprocessing, field, name)
         if x.shape != self._shape:
             raise InvalidRequest(
                 field, f"{name} has the shape {x.shape}, the model takes {self._shape}: give such an array"
@@ -187,13 +204,30 @@ def _encoded(picture: Image, name: str) -> bytes:
     raise InvalidRequest("images", f"{name} is of mode {picture.mode}: convert it to RGB")
 
 
-def _pixels(encoded: str | bytes, shape: tuple[int, ...], field: str, name: str) -> NDArray[Any]:
+def _picture(x: NDArray[Any]) -> Image:
+    """`x` (H, W, 1), (H, W, 3) or (H, W, 4) uint8."""
+    from PIL import Image
+
+    return Image.fromarray(x[..., 0] if x.shape[2] == 1 else x)
+
+
+def _preprocessing(given: Any, said: Mapping[str, str], file: Path) -> Preprocessing | None:
+    """What the file `said`, or the defaults for its input; None: it takes sequences."""
+    if METADATA_KEY in said:
+        try:
+            return Preprocessing.from_metadata(said[METADATA_KEY])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidRequest("model", f"{file}: its {METADATA_KEY} cannot be read: {error!r}") from error
+    return Preprocessing.of_shape(tuple(given.shape[1:])) if given.type == "tensor(uint8)" else None
+
+
+def _pixels(encoded: str | bytes, wanted: Preprocessing, field: str, name: str) -> NDArray[Any]:
     """Resized and converted as the images that the model was trained on."""
     try:
         from neunets.images import Fault, decode
     except ImportError as error:
         raise NotReady("Pillow is not installed: pip install pillow") from error
-    found = decode(encoded, (shape[0], shape[1], shape[2]))
+    found = decode(encoded, wanted)
     if isinstance(found, Fault):
         raise InvalidRequest(field, f"{name}: {found.text}; {found.fix}")
     return found[0]

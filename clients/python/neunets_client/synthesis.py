@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from neunets.errors import IllegalTransition, InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
+from neunets_client.calls import ImageFit
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 from neunets_client.frames import trials_frame
@@ -100,7 +101,8 @@ def synthesize(
     max_params: int | None = None,
     mirror: bool | None = None,
     train_on_validation: bool = False,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
+    image_fit: ImageFit = "stretch",
     seed: int = 0,
     out: str | Path | None = None,
     server: str | None = None,
@@ -111,9 +113,11 @@ def synthesize(
 
     `budget`: "90s", "10m", "1h30m", or seconds, for the whole call; None: `trials` alone end the search. `metric`:
     "accuracy" (default), "balanced_accuracy", "macro_f1". `mirror`: whether mirrored images keep their class; None: it
-    is measured. `out`: folder of the model, by default neunets-RUN. Without `server` an engine is started, and ends
-    with the call. An interrupt (Ctrl-C, or a notebook's stop button) takes the best network so far; a second one leaves
-    the run as it is, to be resumed. Raises: InvalidRequest; IllegalTransition where the run has come to no model.
+    is measured. `image_size`: of all images, of a square or (height, width); None: chosen from theirs. `image_fit`: how
+    images of another aspect are brought to it: "stretch", "pad" with black, or "crop" to the middle. `out`: folder of
+    the model, by default neunets-RUN. Without `server` an engine is started, and ends with the call. An interrupt
+    (Ctrl-C, or a notebook's stop button) takes the best network so far; a second one leaves the run as it is, to be
+    resumed. Raises: InvalidRequest; IllegalTransition where the run has come to no model.
     """
     began = time.monotonic()
     budget_s = _budget_s(budget, trials)
@@ -121,7 +125,7 @@ def synthesize(
         check_folder(Path(out), "out")
     with SynthesisView(progress) as view, Connection(server, home) as connection:
         client = Client(connection)
-        dataset = client.register(_source(data), seed, image_size=image_size, tell=view.read)
+        dataset = client.register(_source(data), seed, image_size=image_size, image_fit=image_fit, tell=view.read)
         for warning in dataset.warnings:
             view.say(f"warning: {warning}")
         run = client.create(

@@ -20,6 +20,7 @@ import numpy as np
 
 from neunets.errors import NotReady
 from neunets.images import Encoded, Fault, Remark, decode, header
+from neunets.preprocessing import Preprocessing
 from neunets.process import die_with_parent
 from neunets_engine.datasets.source import Array
 
@@ -59,11 +60,11 @@ def measure_part(part: Part) -> Measured:
     return Measured(sizes, is_grey, None)
 
 
-def decode_part(part: Part, shape: tuple[int, int, int]) -> Decoded:
-    pixels = np.empty((len(part), *shape), np.uint8)
+def decode_part(part: Part, wanted: Preprocessing) -> Decoded:
+    pixels = np.empty((len(part), *wanted.shape), np.uint8)
     remarks: dict[Remark, list[int]] = {}
     for place, encoded in enumerate(part):
-        found = decode(encoded, shape)
+        found = decode(encoded, wanted)
         if isinstance(found, Fault):
             return Decoded(pixels[:place], remarks, (place, found))
         pixels[place], remarked = found
@@ -95,8 +96,8 @@ class Decoders:
     def measure(self, parts: Iterable[Part]) -> Iterator[Measured]:
         return self._over(measure_part, iter(parts))
 
-    def decode(self, parts: Iterable[Part], shape: tuple[int, int, int]) -> Iterator[Decoded]:
-        return self._over(partial(decode_part, shape=shape), iter(parts))
+    def decode(self, parts: Iterable[Part], wanted: Preprocessing) -> Iterator[Decoded]:
+        return self._over(partial(decode_part, wanted=wanted), iter(parts))
 
     def _over(self, work: Callable[[Part], T], parts: Iterator[Part]) -> Iterator[T]:
         """Results in the order of `parts`. Raises: NotReady where a process was killed."""

@@ -15,6 +15,7 @@ from typing import BinaryIO, Final, Self
 
 import numpy as np
 
+from neunets.preprocessing import Preprocessing
 from neunets_engine.datasets.duplicates import Duplicate, find_duplicates, fingerprints
 from neunets_engine.datasets.moments import Moments
 from neunets_engine.datasets.source import Array, Progress, Source, Tell
@@ -54,7 +55,7 @@ def keep(source: Source, division: Division, root: Path, tell: Tell) -> Kept:
         moments = Moments(source.train.shape[-1])
         x = _write_examples(source, division, folder, moments, tell)
         others = _write_labels(source, division, folder)
-        digest = _digest(source.classes, [*x, *others])
+        digest = _digest(source, [*x, *others])
         duplicates, first = find_duplicates(x[0].path, x[0].fingerprints(), x[1].path, x[1].fingerprints())
         size = sum(file.stat().st_size for file in folder.iterdir())
         _name(folder, root / digest)
@@ -133,8 +134,11 @@ def _write_labels(source: Source, division: Division, folder: Path) -> list[_Arr
     return files
 
 
-def _digest(classes: tuple[str, ...], files: list[_ArrayFile]) -> str:
-    state = hashlib.sha256("\0".join(classes).encode())
+def _digest(source: Source, files: list[_ArrayFile]) -> str:
+    state = hashlib.sha256("\0".join(source.classes).encode())
+    done = source.preprocessing
+    if done is not None and done != Preprocessing.of_shape(done.shape):
+        state.update(repr(done).encode())  # equal arrays, which other models come from
     for file in files:
         state.update(file.digest())
     return state.hexdigest()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neunets.images import Encoded, Fault
+from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
 from neunets_engine.datasets.sizes import Size, choose_size, size_features
 from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal
@@ -17,11 +18,12 @@ __all__ = ["Pictures", "Reading", "read_pictures"]
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """With what one source is read. `image_size`: of a square, where the user wants one."""
+    """With what one source is read. `size`: of all images, where the user wants one."""
 
     decoders: Decoders
     tell: Tell
-    image_size: int | None = None
+    size: Size | None = None
+    fit: Fit = Fit.STRETCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +42,20 @@ def read_pictures(
     total = len(train.y) + (0 if test is None else len(test.y))
     sizes, is_grey = _measure(train, reading, 0, total)
     test_sizes = sizes[:0] if test is None else _measure(test, reading, len(train.y), total)[0]
-    size = choose_size(sizes, reading.image_size)
-    shape = (size.height, size.width, 1 if is_grey.all() else 3)
+    size = choose_size(sizes, reading.size)
+    wanted = Preprocessing(size.height, size.width, 1 if is_grey.all() else 3, reading.fit)
+    all_sizes = np.concatenate([sizes, test_sizes])
+    resized = int((all_sizes != (size.width, size.height)).any(axis=1).sum())
     remarks = Remarks()
     return Source(
         classes,
-        _examples(train, shape, reading, remarks),
-        None if test is None else _examples(test, shape, reading, remarks),
-        warnings + _resized(np.concatenate([sizes, test_sizes]), size),
+        _examples(train, wanted, reading, remarks),
+        None if test is None else _examples(test, wanted, reading, remarks),
+        warnings + _told(all_sizes, resized, wanted),
         remarks,
         size_features(sizes) | {"grey_fraction": float(is_grey.mean())},
+        wanted,
+        resized,
     )
 
 
@@ -66,19 +72,19 @@ def _measure(pictures: Pictures, reading: Reading, done: int, total: int) -> tup
     return sizes, is_grey
 
 
-def _examples(pictures: Pictures, shape: tuple[int, int, int], reading: Reading, remarks: Remarks) -> Examples:
-    images = max(1, min(PART, PART_BYTES // (shape[0] * shape[1] * shape[2])))
+def _examples(pictures: Pictures, wanted: Preprocessing, reading: Reading, remarks: Remarks) -> Examples:
+    images = max(1, min(PART, PART_BYTES // (wanted.height * wanted.width * wanted.channels)))
 
     def blocks() -> Iterator[Array]:
         begin = 0
-        for part in reading.decoders.decode(pictures.parts(images), shape):
+        for part in reading.decoders.decode(pictures.parts(images), wanted):
             _check(part.fault, begin, pictures)
             for remark, places in part.remarks.items():
                 remarks.add(remark.value, pictures.name(begin + places[0]), len(places))
             begin += len(part.pixels)
             yield part.pixels
 
-    return Examples(pictures.y, shape, blocks, pictures.name, "decoding")
+    return Examples(pictures.y, wanted.shape, blocks, pictures.name, "decoding")
 
 
 def _check(fault: tuple[int, Fault] | None, begin: int, pictures: Pictures) -> None:
@@ -87,11 +93,11 @@ def _check(fault: tuple[int, Fault] | None, begin: int, pictures: Pictures) -> N
         raise refusal(pictures.name(begin + place), why.text, why.fix)
 
 
-def _resized(sizes: Array, size: Size) -> tuple[str, ...]:
-    others = int((sizes != (size.width, size.height)).any(axis=1).sum())
-    if not others:
+def _told(sizes: Array, resized: int, wanted: Preprocessing) -> tuple[str, ...]:
+    if not resized:
         return ()
     (least_w, least_h), (most_w, most_h) = sizes.min(axis=0), sizes.max(axis=0)
-    count = f"{others:,} image{' is' if others == 1 else 's are'} resized to {size.width} x {size.height}"
+    count = f"{resized:,} image{' is' if resized == 1 else 's are'} resized to {wanted.width} x {wanted.height}"
     found = f"the images are {least_w} to {most_w} pixels wide and {least_h} to {most_h} high"
-    return (f"{count}: {found}; --image-size sets another size",)
+    way = {Fit.STRETCH: "", Fit.PAD: " and padded", Fit.CROP: " and cropped"}[wanted.fit]
+    return (f"{count}{way}: {found}; --image-size sets another size, --image-fit whether they are padded or cropped",)

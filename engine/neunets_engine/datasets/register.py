@@ -11,6 +11,7 @@ import numpy as np
 
 from neunets.errors import InvalidRequest
 from neunets.graph import DataType, Input
+from neunets.preprocessing import Fit, Preprocessing
 from neunets.service.v1 import service_pb2
 from neunets.wire import input_to_proto
 from neunets_engine.datasets.arrays import read_digits, read_npz
@@ -22,10 +23,11 @@ from neunets_engine.datasets.keep import Division, Kept, keep
 from neunets_engine.datasets.named import NAMED, read_named
 from neunets_engine.datasets.pictures import Reading
 from neunets_engine.datasets.profile import meta_features, warnings_of
-from neunets_engine.datasets.sizes import LARGEST
+from neunets_engine.datasets.sizes import LARGEST, Size
 from neunets_engine.datasets.source import Source, Tell, refusal
 from neunets_engine.datasets.split import held_out
 from neunets_engine.datasets.tables import ARROW_SUFFIXES, arrow_files, read_table
+from neunets_engine.datasets.wire import preprocessing_to_proto
 
 __all__ = ["Request", "register"]
 
@@ -38,13 +40,14 @@ TEST_SPLIT, VALID_SPLIT = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`image_size`: height and width of all images; None: chosen from their sizes."""
+    """`size`: of all images; None: chosen from theirs."""
 
     source: str
     valid_fraction: float = VALID_FRACTION
     test_fraction: float = TEST_FRACTION
     seed: int = 0
-    image_size: int | None = None
+    size: Size | None = None
+    fit: Fit = Fit.STRETCH
 
 
 def register(request: Request, root: Path, tell: Tell = lambda _: None) -> service_pb2.Dataset:
@@ -54,7 +57,7 @@ def register(request: Request, root: Path, tell: Tell = lambda _: None) -> servi
     """
     _check_request(request)
     with Decoders() as decoders:
-        reading = Reading(decoders, tell, request.image_size)
+        reading = Reading(decoders, tell, request.size, request.fit)
         source = _check(request.source, _read(request.source, reading))
         division = _divide(source, request)
         kept = keep(source, division, root, tell)
@@ -66,8 +69,9 @@ def _check_request(request: Request) -> None:
         fraction = getattr(request, field)
         if not 0.0 < fraction < 1.0:
             raise InvalidRequest(field, f"{fraction:g} is not between 0 and 1")
-    if request.image_size is not None and not 1 <= request.image_size <= LARGEST:
-        raise InvalidRequest("image_size", f"{request.image_size} is not between 1 and {LARGEST}")
+    for side in () if request.size is None else (request.size.height, request.size.width):
+        if not 1 <= side <= LARGEST:
+            raise InvalidRequest("image_size", f"{side} is not between 1 and {LARGEST}")
 
 
 def _read(source: str, reading: Reading) -> Source:
@@ -150,7 +154,16 @@ def _dataset(name: str, source: Source, division: Division, kept: Kept) -> servi
         meta_features=meta_features(source, kept, class_rows),
         duplicates=kept.duplicates,
         bytes=kept.bytes,
+        preprocessing=_preprocessing(source),
     )
+
+
+def _preprocessing(source: Source) -> service_pb2.Preprocessing | None:
+    """Of images; None: of sequences."""
+    if len(source.train.shape) != 3:
+        return None
+    done = source.preprocessing or Preprocessing.of_shape(source.train.shape)
+    return preprocessing_to_proto(done, source.resized)
 
 
 def _input(shape: tuple[int, ...], kept: Kept) -> Input:

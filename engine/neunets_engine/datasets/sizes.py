@@ -25,15 +25,15 @@ class Size:
     width: int
 
 
-def choose_size(sizes: Array, image_size: int | None) -> Size:
+def choose_size(sizes: Array, wanted: Size | None) -> Size:
     """`sizes` (N, 2): width and height of the training images.
 
-    A square of `image_size` where that is given. Images of one size stay as they are, up to 1024 pixels a side. Others
+    The size that is wanted, if any. Images of one size stay as they are, up to 1024 pixels a side. Others
     get the median width and the median height, made smaller until no side is above 128; nearly square ones a square of
     the same area.
     """
-    if image_size is not None:
-        return Size(image_size, image_size)
+    if wanted is not None:
+        return wanted
     width, height = (float(side) for side in np.median(sizes, axis=0))
     if (sizes == sizes[0]).all() and max(width, height) <= LARGEST:
         return Size(int(height), int(width))

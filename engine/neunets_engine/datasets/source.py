@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest
+from neunets.preprocessing import Preprocessing
 
 __all__ = ["Array", "Examples", "Progress", "Remarks", "Source", "Tell", "in_memory", "refusal", "rows_a_block"]
 
@@ -67,6 +68,8 @@ class Source:
     warnings: tuple[str, ...] = ()
     remarks: Remarks = field(default_factory=Remarks)
     meta_features: Mapping[str, float] = field(default_factory=dict)  # of the images before they were resized
+    preprocessing: Preprocessing | None = None  # of images that were files; None: sequences, or images kept as they are
+    resized: int = 0  # images that had another size
 
 
 def in_memory(x: Array, y: Array, name: str) -> Examples:

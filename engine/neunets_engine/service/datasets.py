@@ -11,13 +11,16 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import InvalidRequest, UnsupportedProblem
+from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.datasets import Request, register
 from neunets_engine.datasets.preview import contact_sheet
 from neunets_engine.datasets.progress import Latest
+from neunets_engine.datasets.sizes import Size
+from neunets_engine.datasets.wire import FITS
 from neunets_engine.store import Store
 
-__all__ = ["DatasetsService"]
+__all__ = ["DatasetsService", "wanted"]
 
 Context = grpc.aio.ServicerContext[Any, Any]
 MOST_IMAGES: Final = 32
@@ -34,9 +37,9 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
     ) -> AsyncIterator[service_pb2.RegisterDatasetResponse]:
         if not request.source:
             raise InvalidRequest("source", "name a folder, a file, or a built-in data set such as digits")
-        wanted = _wanted(request)
+        source = wanted(request)
         with Latest() as latest:
-            reading = asyncio.ensure_future(asyncio.to_thread(register, wanted, self._root, latest.tell))
+            reading = asyncio.ensure_future(asyncio.to_thread(register, source, self._root, latest.tell))
             async for now in latest.until(reading):
                 progress = service_pb2.ReadProgress(stage=now.stage, done=now.done, total=now.total)
                 yield service_pb2.RegisterDatasetResponse(progress=progress)
@@ -59,13 +62,28 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         return service_pb2.PreviewDatasetResponse(png=png)
 
 
-def _wanted(request: service_pb2.RegisterDatasetRequest) -> Request:
+def wanted(request: service_pb2.RegisterDatasetRequest) -> Request:
     """What is not set is left to its default."""
-    wanted = Request(request.source, seed=request.seed)
+    found = Request(request.source, seed=request.seed)
     if request.HasField("valid_fraction"):
-        wanted = replace(wanted, valid_fraction=request.valid_fraction)
+        found = replace(found, valid_fraction=request.valid_fraction)
     if request.HasField("test_fraction"):
-        wanted = replace(wanted, test_fraction=request.test_fraction)
-    if request.HasField("image_size"):
-        wanted = replace(wanted, image_size=request.image_size)
-    return wanted
+        found = replace(found, test_fraction=request.test_fraction)
+    return replace(found, size=_size(request), fit=_fit(request))
+
+
+def _size(request: service_pb2.RegisterDatasetRequest) -> Size | None:
+    given = [name for name in ("image_size", "image_height", "image_width") if request.HasField(name)]
+    if given == ["image_size"]:
+        return Size(request.image_size, request.image_size)
+    if given and given != ["image_height", "image_width"]:
+        raise InvalidRequest(given[-1], "give image_height and image_width, or image_size alone")
+    return Size(request.image_height, request.image_width) if given else None
+
+
+def _fit(request: service_pb2.RegisterDatasetRequest) -> Fit:
+    if not request.image_fit:
+        return Fit.STRETCH
+    if request.image_fit not in FITS:
+        raise InvalidRequest("image_fit", f"{request.image_fit} is unknown: images are stretched, padded or cropped")
+    return FITS[request.image_fit]

@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
-__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header"]
+from neunets.preprocessing import Preprocessing
+
+__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized"]
 
 T = TypeVar("T")
 Array: TypeAlias = NDArray[Any]
@@ -30,8 +32,6 @@ MANY_FRAMES: Final = frozenset({"GIF", "WEBP", "PNG"})
 # From here on Pillow calls an image a decompression bomb.
 MOST_PIXELS: Final = 89_478_485
 DEEPEST: Final = 65535
-# A JPEG is decoded at the smallest of its scales that is so many times the size that is wanted.
-SPARE_SCALE: Final = 2
 REPLACE: Final = "replace or remove it"
 
 
@@ -71,28 +71,35 @@ def header(encoded: Encoded) -> Header | Fault:
     return _opened(encoded, read)
 
 
-def decode(encoded: Encoded, shape: tuple[int, int, int]) -> tuple[Array, frozenset[Remark]] | Fault:
-    """`shape` (height, width, channels): what has another size is resized to it, whatever its aspect."""
-    height, width, channels = shape
+def decode(encoded: Encoded, wanted: Preprocessing) -> tuple[Array, frozenset[Remark]] | Fault:
+    """Returns: (H, W, C) uint8, C of 1 or 3, and what was done to it."""
 
     def read(image: Image.Image) -> tuple[Array, frozenset[Remark]] | Fault:
         remarks = set()
         if image.format in MANY_FRAMES and getattr(image, "is_animated", False):
             remarks.add(Remark.MOVING)
-        if image.format == "JPEG":
-            side = SPARE_SCALE * max(width, height)  # of both axes, since the image may lie on its side
-            image.draft(None, (side, side))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-        eight = _in_eight_bits(image, remarks)
+        eight = _in_eight_bits(image, wanted.background, remarks)
         if isinstance(eight, Fault):
             return eight
-        eight = eight.convert("L" if channels == 1 else "RGB")
-        if eight.size != (width, height):
-            eight = eight.resize((width, height), Image.Resampling.BILINEAR)
-        return np.asarray(eight).reshape(shape), frozenset(remarks)
+        eight = resized(eight.convert("L" if wanted.channels == 1 else "RGB"), wanted)
+        return np.asarray(eight).reshape(wanted.shape), frozenset(remarks)
 
     return _opened(encoded, read)
+
+
+def resized(image: Image.Image, wanted: Preprocessing) -> Image.Image:
+    """`image` of mode L or RGB in the size that is wanted."""
+    if image.size == (wanted.width, wanted.height):
+        return image
+    placement = wanted.placement(*image.size)
+    content = image.resize(placement.size, Image.Resampling.BILINEAR, placement.box)
+    if content.size == (wanted.width, wanted.height):
+        return content
+    whole = Image.new(image.mode, (wanted.width, wanted.height))  # black
+    whole.paste(content, placement.corner)
+    return whole
 
 
 def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | Fault:
@@ -113,14 +120,14 @@ def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | F
         return Fault(f"it cannot be read as an image ({error})", REPLACE)
 
 
-def _in_eight_bits(image: Image.Image, remarks: set[Remark]) -> Image.Image | Fault:
+def _in_eight_bits(image: Image.Image, background: tuple[int, int, int], remarks: set[Remark]) -> Image.Image | Fault:
     """In mode L or RGB. What is handled on the way goes into `remarks`."""
     if image.mode.startswith("I"):
         return _scaled(np.asarray(image), remarks)
     if image.mode == "CMYK":
         remarks.add(Remark.CMYK)
     if image.has_transparency_data:
-        image = _over_white(image, remarks)
+        image = _over(background, image, remarks)
     return image.convert("L" if image.mode in GREY_MODES else "RGB")
 
 
@@ -132,13 +139,13 @@ def _scaled(deep: Array, remarks: set[Remark]) -> Image.Image | Fault:
     return Image.fromarray(np.round(deep / (DEEPEST / 255.0)).astype(np.uint8))
 
 
-def _over_white(image: Image.Image, remarks: set[Remark]) -> Image.Image:
-    """What transparent pixels hold is never seen, and often noise or black: they become what a white page shows."""
+def _over(background: tuple[int, int, int], image: Image.Image, remarks: set[Remark]) -> Image.Image:
+    """What transparent pixels hold is never seen, and often noise or black: they become what a page shows."""
     is_grey = image.mode in GREY_MODES
     layer = image.convert("RGBA")
     if layer.getchannel("A").getextrema() != (255, 255):
         remarks.add(Remark.TRANSPARENT)
-        layer = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+        layer = Image.alpha_composite(Image.new("RGBA", layer.size, background), layer)
     return layer.convert("L" if is_grey else "RGB")
 
 

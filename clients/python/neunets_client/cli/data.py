@@ -15,7 +15,7 @@ from rich.text import Text
 
 from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.service.v1 import service_pb2
-from neunets_client.cli.options import Home, ImageSize, Json, Seed, Server, check_folder
+from neunets_client.cli.options import Fit, FitOption, Home, ImageSize, Json, Seed, Server, check_folder, image_size_of
 from neunets_client.cli.show import register
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
@@ -33,6 +33,7 @@ def inspect(
     out: Annotated[Path, typer.Option(help="File for the contact sheet.")] = Path("neunets-inspect.png"),
     images: Annotated[int, typer.Option(min=1, max=32, help="Images of each class on the sheet.")] = 8,
     image_size: ImageSize = None,
+    image_fit: FitOption = Fit.STRETCH,
     seed: Seed = 0,
     server: Server = None,
     home: Home = None,
@@ -40,9 +41,10 @@ def inspect(
 ) -> None:
     """Tell what is in DATA, and draw training images of every class on a contact sheet."""
     check_folder(out.parent)
+    size = image_size_of(image_size)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        dataset = register(client, data, seed, image_size)
+        dataset = register(client, data, seed, size, image_fit)
         sheet = _write_sheet(client, dataset.name, images, out)
     if as_json:
         print(json.dumps(_facts(dataset, sheet)))
@@ -73,6 +75,7 @@ def _facts(dataset: service_pb2.Dataset, sheet: Path | None) -> Mapping[str, obj
         "source": dataset.source,
         "task": dataset.task,
         "shape": list(dataset.input.shape),
+        "preprocessing": _preprocessing(dataset),
         "mean": list(dataset.input.mean),
         "std": list(dataset.input.std),
         "train_rows": dataset.train_rows,
@@ -95,6 +98,7 @@ def _summary(dataset: service_pb2.Dataset) -> Table:
     rows = {
         "task": dataset.task,
         "an example": f"{extents}, {'height, width' if len(dataset.input.shape) == 3 else 'length'} and channels",
+        "resized": _resized(dataset),
         "examples": f"{dataset.train_rows:,} train, {dataset.valid_rows:,} validate, {dataset.test_rows:,} test",
         "mean of a channel": _numbers(dataset.input.mean),
         "standard deviation": _numbers(dataset.input.std),
@@ -111,6 +115,27 @@ def _summary(dataset: service_pb2.Dataset) -> Table:
         if name.partition("/")[0] not in SAID:
             table.add_row(name, f"{number:.6g}")
     return table
+
+
+def _preprocessing(dataset: service_pb2.Dataset) -> Mapping[str, object] | None:
+    """Of images; None: of sequences."""
+    done = dataset.preprocessing
+    if not dataset.HasField("preprocessing"):
+        return None
+    size = {"height": done.height, "width": done.width, "channels": done.channels}
+    way = {"fit": _fit(dataset), "filter": done.filter, "background": list(done.background)}
+    return {**size, **way, "resized": done.resized}
+
+
+def _resized(dataset: service_pb2.Dataset) -> str:
+    done = dataset.preprocessing
+    if not done.resized:
+        return ""
+    return f"{done.resized:,} images to {done.height} x {done.width}, height and width; fit: {_fit(dataset)}"
+
+
+def _fit(dataset: service_pb2.Dataset) -> str:
+    return service_pb2.Preprocessing.Fit.Name(dataset.preprocessing.fit).removeprefix("FIT_").lower()
 
 
 def _classes(dataset: service_pb2.Dataset) -> Table:

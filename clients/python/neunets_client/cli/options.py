@@ -16,6 +16,8 @@ from neunets_client import saving
 
 __all__ = [
     "MIRRORS",
+    "Fit",
+    "FitOption",
     "Home",
     "ImageSize",
     "Json",
@@ -27,6 +29,7 @@ __all__ = [
     "Server",
     "check_folder",
     "count",
+    "image_size_of",
     "model_name",
     "run_name",
     "settings_of",
@@ -47,6 +50,14 @@ class Metric(StrEnum):
     MACRO_F1 = "macro-f1"
 
 
+class Fit(StrEnum):
+    """How images of another aspect are brought to the size."""
+
+    STRETCH = "stretch"
+    PAD = "pad"
+    CROP = "crop"
+
+
 MIRRORS: Final = {
     Mirror.AUTO: service_pb2.RunSpec.MIRROR_UNSPECIFIED,
     Mirror.YES: service_pb2.RunSpec.MIRROR_YES,
@@ -56,7 +67,11 @@ Server = Annotated[str | None, typer.Option(help="Address of a running engine; b
 Home = Annotated[Path | None, typer.Option(help="Folder of the embedded engine; also NEUNETS_HOME.")]
 Json = Annotated[bool, typer.Option("--json", help="The last line on stdout is one JSON object.")]
 ImageSize = Annotated[
-    int | None, typer.Option(min=1, max=1024, help="Height and width of all images; by default chosen from theirs.")
+    str | None,
+    typer.Option(metavar="N|HxW", help="Pixels of all images, of a square or height x width; by default from theirs."),
+]
+FitOption = Annotated[
+    Fit, typer.Option("--image-fit", help="Whether images of another aspect are stretched, padded or cropped.")
 ]
 MirrorOption = Annotated[
     Mirror, typer.Option(help="Whether mirrored images keep their class; measured where nothing is said.")
@@ -76,6 +91,16 @@ def count(text: str) -> int:
     if found < 1:
         raise InvalidRequest("--max-params", "at least 1 parameter is needed")
     return found
+
+
+def image_size_of(text: str | None) -> int | tuple[int, int] | None:
+    """Of "N" or "HxW". Raises: InvalidRequest."""
+    if text is None:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isascii() and side.isdecimal() and 1 <= int(side) <= 1024 for side in sides):
+        raise InvalidRequest("--image-size", f"{text!r}: write 64, or 48x64 for height x width, of 1 to 1024 pixels")
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
 
 
 def settings_of(entries: Sequence[str]) -> dict[str, object]:

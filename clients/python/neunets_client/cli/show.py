@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from neunets.service.v1 import service_pb2
+from neunets_client.cli.options import Fit
 from neunets_client.client import Client
 from neunets_client.reading import ReadingView
 
@@ -28,11 +29,13 @@ def err() -> Console:
     return Console(stderr=True)
 
 
-def register(client: Client, data: str, seed: int, image_size: int | None) -> service_pb2.Dataset:
+def register(
+    client: Client, data: str, seed: int, image_size: int | tuple[int, int] | None, fit: Fit
+) -> service_pb2.Dataset:
     """Let the engine read DATA of a command, shown while it goes on; then tell what it found."""
     source = str(Path(data).resolve()) if Path(data).exists() else data
     with ReadingView(err()) as view:
-        dataset = client.register(source, seed, image_size=image_size, tell=view.tell)
+        dataset = client.register(source, seed, image_size=image_size, image_fit=fit.value, tell=view.tell)
     _tell(dataset)
     return dataset
 

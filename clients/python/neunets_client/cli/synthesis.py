@@ -17,6 +17,8 @@ from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
 from neunets_client.cli.codes import FAILED
 from neunets_client.cli.options import (
     MIRRORS,
+    Fit,
+    FitOption,
     Home,
     ImageSize,
     Json,
@@ -28,6 +30,7 @@ from neunets_client.cli.options import (
     Server,
     check_folder,
     count,
+    image_size_of,
     run_name,
     settings_of,
 )
@@ -55,6 +58,7 @@ def synthesize(
         bool, typer.Option("--train-on-validation", help="Train the final network on the validation examples, too.")
     ] = False,
     image_size: ImageSize = None,
+    image_fit: FitOption = Fit.STRETCH,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the model; by default neunets-RUN.")] = None,
     server: Server = None,
@@ -69,10 +73,11 @@ def synthesize(
     if budget_s is not None and budget_s < SHORTEST_BUDGET_S:
         raise InvalidRequest("--budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
     most, settings = count(max_params) if max_params is not None else None, settings_of(setting or [])
+    size = image_size_of(image_size)
     check_folder(out)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        dataset = register(client, data, seed, image_size)
+        dataset = register(client, data, seed, size, image_fit)
         wall_s = None if budget_s is None else left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name,
