@@ -82,7 +82,7 @@ def victim(engine: int, target: str) -> psutil.Process | None:
     if target == "engine":
         return process
     module = {"plugin": "neunets_random", "worker": "neunets_trainer"}[target]
-    children = [child for child in process.children() if module in child.cmdline()]
+    children = [child for child in process.children(recursive=True) if module in child.cmdline()]
     return random.choice(children) if children else None
 
 

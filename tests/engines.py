@@ -51,9 +51,10 @@ def processes(home: Path) -> list[psutil.Process]:
 
 
 def children(home: Path, module: str) -> list[psutil.Process]:
-    """Those of the engine whose command names `module`."""
-    found = [process for parent in processes(home) for process in parent.children()]
-    return [process for process in found if module in " ".join(process.cmdline())]
+    """Those of the engine whose command names `module`, below their keepers."""
+    found = [process for parent in processes(home) for process in parent.children(recursive=True)]
+    commands = [(process, " ".join(process.cmdline())) for process in found]
+    return [process for process, command in commands if module in command and "keeper.py" not in command]
 
 
 class History:

@@ -32,6 +32,7 @@ from neunets_engine.plugins import (
     Plugin,
     PluginHost,
     PluginSession,
+    sweep_sockets,
 )
 from neunets_engine.setting import Setting
 from neunets_engine.synthesis import Resources, Synthesis
@@ -64,6 +65,7 @@ class Supervisor:
         self._folder = folder
         self._endpoint = endpoint
         self._epoch = epoch
+        sweep_sockets(folder)
         self._plugins: dict[str, Plugin] = {}
         self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
         self._lines: dict[str, int] = {}

@@ -97,6 +97,26 @@ async def test_the_bounds_of_a_run_are_left_to_its_candidates(host: PluginHost) 
     assert logits == Node("logits", "linear", ("relu",), {"units": 7})
 
 
+async def registered(host: PluginHost, name: str, endpoint: str, **fields: Any) -> None:
+    token, _ = host.issue(name)
+    request = synthesizer_pb2.RegisterRequest(token=token, endpoint=endpoint, protocol_majors=[1], **fields)
+    request.self.name = name
+    await host.Register(request, None)  # type: ignore[arg-type]
+
+
+async def test_an_endpoint_belongs_to_one_plugin_that_is_up(host: PluginHost, tmp_path: Path) -> None:
+    (tmp_path / "plugin.sock").touch()
+    (tmp_path / "other.sock").symlink_to(tmp_path / "plugin.sock")
+    await registered(host, "one", f"unix:{tmp_path}/plugin.sock")
+    for name in ("plugin.sock", "./plugin.sock", "other.sock"):
+        with pytest.raises(InvalidRequest, match=r"is that of one: listen on a socket of your own") as caught:
+            await registered(host, "two", f"unix:{tmp_path}/{name}")
+        assert caught.value.field == "endpoint"
+    await registered(host, "one", f"unix:{tmp_path}/plugin.sock")  # a new process of the same plugin
+    host.forget("one")
+    await registered(host, "two", f"unix:{tmp_path}/plugin.sock")
+
+
 async def learned(host: PluginHost, **fields: Any) -> synthesizer_pb2.QueryExperimentsResponse:
     request = synthesizer_pb2.QueryExperimentsRequest(**fields)
     return await host.QueryExperiments(request, None)  # type: ignore[arg-type]

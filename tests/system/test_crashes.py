@@ -18,7 +18,7 @@ import pytest
 from engines import History, children, engine, follow, processes
 from fakes import small_images
 from neunets.errors import NotFound
-from neunets.service.v1 import service_pb2
+from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 from neunets_engine.tenure import FENCED, TENURE_S
@@ -134,9 +134,8 @@ def test_an_engine_that_wakes_after_another_took_over_drives_nothing(
     with engine(tmp_path) as connection:
         client, name = begin(connection, images)
         until(client, name, kind, count)
-        before = child(tmp_path, "synthesizers.py good").parent()
-        assert before is not None
-        children = before.children()
+        (before,) = processes(tmp_path)
+        children = before.children(recursive=True)
         lock = tmp_path / "engine.lock"
         if is_seen:
             before.suspend()
@@ -194,6 +193,36 @@ def test_the_sockets_of_plugins_are_in_a_private_folder(tmp_path: Path) -> None:
     with engine(tmp_path / "home") as connection:
         assert Client(connection).synthesizers()
         assert stat.S_IMODE((tmp_path / "home" / "plugins").stat().st_mode) == 0o700
+
+
+def test_each_process_of_a_plugin_has_a_socket_folder_of_its_own(tmp_path: Path) -> None:
+    def folders() -> set[Path]:
+        found = [process.environ()["NEUNETS_SOCKET_DIR"] for process in children(tmp_path, "synthesizers.py")]
+        return {Path(folder) for folder in found}
+
+    with engine(tmp_path) as connection:
+        stub = service_pb2_grpc.SynthesizersStub(connection.channel)
+        for name in ("good", "small"):
+            stub.Get(service_pb2.GetSynthesizerRequest(name=name), timeout=60)
+        before = folders()
+        assert len(before) == 2
+        assert {stat.S_IMODE(folder.stat().st_mode) for folder in before} == {0o700}
+        stub.Drain(service_pb2.DrainSynthesizerRequest(name="good"), timeout=60)
+        assert {folder for folder in before if folder.exists()} == folders()
+    assert not any(folder.exists() for folder in before)
+
+
+@pytest.mark.slow
+def test_modules_in_the_current_folder_change_nothing(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("types", "json", "torch", "grpc", "neunets", "numpy", "neunets_engine", "neunets_trainer", "lmdb"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')")
+    monkeypatch.chdir(tmp_path)
+    with Connection(None, tmp_path / "home") as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        assert follow(client, client.create(dataset.name, synthesizer="random", trials=1).name).state == "COMPLETED"
 
 
 def test_two_engines_do_not_share_a_folder(tmp_path: Path) -> None:

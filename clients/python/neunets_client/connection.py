@@ -121,7 +121,7 @@ class Connection:
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
         except OSError as error:
             raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
-        command = [sys.executable, "-m", "neunets_engine", "--home", str(self._home), "--listen", self.target]
+        command = [sys.executable, "-P", "-m", "neunets_engine", "--home", str(self._home), "--listen", self.target]
         command += ["--take-up", self.take_up, "--child-of", str(os.getpid())]
         with self._log.open("ab") as output:
             # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.

@@ -51,7 +51,7 @@ def _package(name: str) -> Check:
 
 def _trainer() -> list[Check]:
     """Asked in a process of its own, since the client does not import torch. It measures for seconds, once."""
-    command = [sys.executable, "-m", "neunets_trainer", "--doctor"]
+    command = [sys.executable, "-P", "-m", "neunets_trainer", "--doctor"]
     try:
         answer = subprocess.run(
             command, capture_output=True, timeout=TRAINER_DEADLINE_S, check=True, text=True,

@@ -11,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from neunets.machine import TRAINING_ENVIRONMENT
+from neunets_engine.kept import KeptProcess
+from neunets_engine.output import Log, Output
 
 __all__ = ["TRAINER", "LocalExecutor"]
 
-TRAINER: Final = (sys.executable, "-m", "neunets_trainer")
+TRAINER: Final = (sys.executable, "-P", "-m", "neunets_trainer")
 
 # The first wait before a worker that ended is started again; doubled at each end within a minute.
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 30.0
+LAST_WORDS_S: Final = 1.0
 # How a worker ends that has given back its lease and wants to begin anew.
 RETIRED: Final = f"exit code {os.EX_TEMPFAIL}"
 LOG: Final = logging.getLogger(__name__)
@@ -46,7 +49,7 @@ class LocalExecutor:
         self._logs = logs
         self._lost = lost
         self._command = tuple(command)
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, KeptProcess] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
@@ -54,7 +57,7 @@ class LocalExecutor:
         return len(self._devices)
 
     def pids(self) -> list[int]:
-        return [process.pid for process in self._processes.values() if process.returncode is None]
+        return [process.pid for process in self._processes.values() if process.pid is not None]
 
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
@@ -64,17 +67,14 @@ class LocalExecutor:
     def kill(self, worker: str) -> None:
         """Kill a worker that hangs; it is started again."""
         process = self._processes.get(worker)
-        if process is not None and process.returncode is None:
+        if process is not None:
             process.kill()
 
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for process in self._processes.values():
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+        await asyncio.gather(*(process.end() for process in self._processes.values()))
 
     async def _supervise(self, worker: str, device: str) -> None:
         delay_s = FIRST_DELAY_S
@@ -101,12 +101,17 @@ class LocalExecutor:
         }
         command = [*self._command, "--engine", self._endpoint, "--worker", worker, "--device", device]
         command += ["--memory-bytes", str(self._memory_bytes // len(self._devices))]
+        output = Output(Log(self._logs / f"{worker}.log"), lambda text: None)
         try:
-            with (self._logs / f"{worker}.log").open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=environment
-                )
+            process = KeptProcess(command, environment, output.descriptor)
         except OSError as error:  # neither a full disk nor a full process table is the end of the slot
             return f"it cannot be started: {error}"
+        finally:
+            output.started()
         self._processes[worker] = process
-        return f"exit code {await process.wait()}"
+        try:
+            code = await process.wait()
+            return process.error or f"exit code {code}"
+        finally:
+            await process.end()
+            await output.close(LAST_WORDS_S)

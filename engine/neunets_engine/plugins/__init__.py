@@ -7,7 +7,7 @@ from neunets_engine.plugins.enrolment import Enrolments, RemotePluginHost
 from neunets_engine.plugins.host import PluginHost
 from neunets_engine.plugins.listed import ListedProcess
 from neunets_engine.plugins.plugin import Link, Plugin, PluginState
-from neunets_engine.plugins.process import ChildProcess
+from neunets_engine.plugins.process import ChildProcess, sweep_sockets
 from neunets_engine.plugins.session import PluginSession
 
 __all__ = [
@@ -26,4 +26,5 @@ __all__ = [
     "installed",
     "parse_manifest",
     "read_manifest",
+    "sweep_sockets",
 ]

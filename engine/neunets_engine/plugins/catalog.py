@@ -56,9 +56,10 @@ class Manifest:
 
 
 def installed() -> Mapping[str, Manifest]:
-    """Name → manifest. An entry point names a module, which is run with this interpreter (`python -m module`)."""
+    """Name → manifest. An entry point names a module, which is run with this interpreter, without the
+    current folder on its path (`python -P -m module`)."""
     return {
-        point.name: Manifest(point.name, (sys.executable, "-m", point.value.partition(":")[0]))
+        point.name: Manifest(point.name, (sys.executable, "-P", "-m", point.value.partition(":")[0]))
         for point in entry_points(group=GROUP)
     }
 

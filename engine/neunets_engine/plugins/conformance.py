@@ -36,7 +36,7 @@ async def conform(manifest: Manifest, level: str) -> AsyncIterator[service_pb2.C
     if level not in LEVELS:
         raise InvalidRequest("level", f"{level!r} is none of {', '.join(LEVELS)}")
     manifest.check_pins()
-    command = [sys.executable, "-m", "neunets.conform", "--level", level, "--stream"]
+    command = [sys.executable, "-P", "-m", "neunets.conform", "--level", level, "--stream"]
     if manifest.endpoint:
         command += ["--endpoint", manifest.endpoint]
     else:

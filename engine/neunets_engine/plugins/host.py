@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -61,6 +62,7 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self._monotonic = monotonic
         self._tokens: dict[str, _Token] = {}
         self._renewed: dict[str, float] = {}
+        self._endpoints: dict[str, str] = {}  # of the plugins that are up
 
     def issue(self, plugin: str) -> tuple[str, asyncio.Future[Registration]]:
         """A single-use token for a plugin that is being launched, and the future of its registration."""
@@ -71,6 +73,10 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
 
     def revoke(self, plugin: str) -> None:
         self._tokens = {token: entry for token, entry in self._tokens.items() if entry.plugin != plugin}
+
+    def forget(self, plugin: str) -> None:
+        """It has ended: its endpoint is free."""
+        self._endpoints.pop(plugin, None)
 
     def has_lapsed(self, plugin: str) -> bool:
         """Whether a registered plugin has not renewed its lease."""
@@ -87,16 +93,25 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
             raise InvalidRequest("protocol_majors", f"{majors}: this engine speaks {PROTOCOL_MAJOR}")
         if not request.endpoint.startswith("unix:"):
             raise InvalidRequest("endpoint", f"{request.endpoint!r}: a launched plugin serves a unix socket")
+        self._check_free(entry.plugin, request.endpoint)
         registration = Registration(entry.plugin, request.endpoint, request.self)
         if entry.registered.done():
             if entry.registered.result().endpoint != request.endpoint:
                 raise Unauthenticated("the launch token was used already")
         else:
             entry.registered.set_result(registration)
+        self._endpoints[entry.plugin] = request.endpoint
         self._renewed[entry.plugin] = self._monotonic()
         response = synthesizer_pb2.RegisterResponse(plugin=entry.plugin, protocol_major=PROTOCOL_MAJOR)
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
+
+    def _check_free(self, plugin: str, endpoint: str) -> None:
+        """Raises: InvalidRequest where another plugin that is up serves there, by whatever name of the same file."""
+        for other, taken in self._endpoints.items():
+            if other != plugin and _same_socket(endpoint, taken):
+                text = f"{endpoint!r} is that of {other}: listen on a socket of your own, in NEUNETS_SOCKET_DIR"
+                raise InvalidRequest("endpoint", text)
 
     async def Renew(
         self, request: synthesizer_pb2.RenewRequest, context: grpc.aio.ServicerContext[object, object]
@@ -129,3 +144,11 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self, request: synthesizer_pb2.QueryExperimentsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.QueryExperimentsResponse:
         return await self._experiments(request)
+
+
+def _same_socket(one: str, other: str) -> bool:
+    first, second = (Path(endpoint.removeprefix("unix:")) for endpoint in (one, other))
+    try:
+        return first.samefile(second)
+    except OSError:
+        return first.resolve() == second.resolve()

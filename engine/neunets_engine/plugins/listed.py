@@ -38,6 +38,12 @@ class ListedProcess:
         self._is_cut = False
         return Connected(channel, description)
 
+    async def until_ended(self) -> None:
+        """Only its host knows."""
+
+    def ending(self) -> str:
+        return ""
+
     async def cut(self) -> None:
         """The process is not ours to end: only the connection is made anew."""
         self._is_cut = True

@@ -72,6 +72,12 @@ class Link(Protocol):
     async def connect(self) -> Connected:
         """Raises: PluginUnavailable, OSError to be tried again; what else it raises, the run has to know."""
 
+    async def until_ended(self) -> None:
+        """Wait a moment for the end of a process whose connection was lost."""
+
+    def ending(self) -> str:
+        """How the process has ended by itself, with its last output; empty: it has not, or nobody here knows."""
+
     async def cut(self) -> None:
         """End what hangs; `connect` makes a new beginning."""
 
@@ -132,6 +138,8 @@ class Plugin:
         self._channel: grpc.aio.Channel | None = None
         self._health: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._ending = asyncio.Lock()
+        self._given_up = 0  # the last incarnation that was
         self._faults: list[float] = []
         self._last_fault = ""
         self._delay_s = 0.0
@@ -148,6 +156,7 @@ class Plugin:
         """
         async with self._starting:
             while True:
+                await self._notice_end()
                 if self.state is PluginState.QUARANTINED:
                     raise PluginFault(self._blame())
                 if self._channel is not None and self.link.is_up():
@@ -186,9 +195,25 @@ class Plugin:
         if len(self._faults) >= FAULTS:
             self.state = PluginState.QUARANTINED
 
-    async def end(self) -> None:
-        """Give up the process, or the connection; the next call begins anew."""
-        await self.link.cut()
+    async def give_up(self, incarnation: int, why: str, *, is_lost: bool = False) -> None:
+        """End the process, or the connection, of an incarnation: one fault, however many notice it.
+
+        `is_lost`: its connection is; then how its process has ended says more. The next call begins anew.
+        """
+        async with self._ending:
+            if incarnation != self.incarnation or incarnation == self._given_up:
+                return
+            if is_lost:
+                await self.link.until_ended()
+            self._given_up = incarnation
+            ending = self.link.ending()
+            self.fault(f"{why}: its process {ending}" if ending else why)
+            await self.link.cut()
+
+    async def _notice_end(self) -> None:
+        """A process that has ended while nobody called it."""
+        if self._channel is not None and self.link.ending():
+            await self.give_up(self.incarnation, "between two calls")
 
     async def stop(self) -> None:
         async with self._starting:
@@ -215,7 +240,8 @@ class Plugin:
         missed = 0
         while True:
             await asyncio.sleep(HEALTH_EVERY_S)
-            if not self.link.is_up():  # it was ended, or has gone: whoever calls it next begins anew
+            if not self.link.is_up():  # whoever calls it next begins anew
+                await self._notice_end()
                 return
             try:
                 await stub.Check(health_pb2.HealthCheckRequest(service=SERVICE), timeout=HEALTH_DEADLINE_S)
@@ -224,6 +250,5 @@ class Plugin:
                 missed += 1
             if missed >= MISSED_CHECKS and self.calls_in_flight == 0:
                 self.state = PluginState.SUSPECT
-                self.fault(f"{missed} health checks missed, or the lease has lapsed")
-                await self.link.cut()
+                await self.give_up(self.incarnation, f"{missed} health checks missed, or the lease has lapsed")
                 return

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -11,17 +13,24 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import PluginUnavailable
+from neunets_engine.kept import KeptProcess, how_ended
+from neunets_engine.output import Log, Output
 from neunets_engine.plugins.catalog import Manifest
 from neunets_engine.plugins.host import PluginHost
 from neunets_engine.plugins.plugin import Connected
 
-__all__ = ["ChildProcess"]
+__all__ = ["ChildProcess", "sweep_sockets"]
 
 START_DEADLINE_S: Final = 60.0
-KEPT_LINES: Final = 20
 LAST_WORDS_S: Final = 1.0
+# Of a process whose connection was lost, until it is known how it has ended.
+END_KNOWN_S: Final = 0.5
+LAST_LINES: Final = 3
 # What a child inherits; everything else of the engine's environment stays with the engine.
 ALLOWED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
+# Of a unix socket's path (sun_path); and what a plugin may call its socket.
+PATH_BYTES, SOCKET_NAME_BYTES = 107, 24
+SOCKETS: Final = "s-"
 
 
 class ChildProcess:
@@ -30,26 +39,27 @@ class ChildProcess:
     def __init__(
         self, manifest: Manifest, host: PluginHost, folder: Path, endpoint: str, line: Callable[[str], None]
     ) -> None:
-        """`folder`: for its socket and its log; `endpoint`: of the host; `line(text)` gets what the plugin prints."""
+        """`folder`: for its log; sockets are beside it. `endpoint`: of the host.
+
+        `line(text)` gets what the plugin prints.
+        """
         self.manifest = manifest
         self._host = host
         self._folder = folder
         self._endpoint = endpoint
         self._line = line
-        self._process: asyncio.subprocess.Process | None = None
-        self._relaying: asyncio.Task[None] | None = None
-        self._lines: list[str] = []
+        self._process: KeptProcess | None = None
+        self._output: Output | None = None
 
     @property
     def command(self) -> tuple[str, ...]:
         return self.manifest.command
 
     def pid(self) -> int | None:
-        alive = self._process is not None and self._process.returncode is None
-        return self._process.pid if alive and self._process is not None else None
+        return self._process.pid if self._process is not None else None
 
     def is_up(self) -> bool:
-        return self.pid() is not None
+        return self._process is not None and self._process.is_up()
 
     def has_lapsed(self) -> bool:
         return self._host.has_lapsed(self.manifest.name)
@@ -60,24 +70,7 @@ class ChildProcess:
         for folder in (self._folder.parent, self._folder):  # `parents` would make the first one open to others
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         token, registered = self._host.issue(self.manifest.name)
-        environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | {
-            "NEUNETS_HOST": self._endpoint,
-            "NEUNETS_LAUNCH_TOKEN": token,
-            "NEUNETS_PROTOCOLS": "1",
-            "NEUNETS_SOCKET_DIR": str(self._folder.parent),  # of all plugins, since a socket's path has to be short
-            "NEUNETS_PARENT_DEATH": "1",
-            "PYTHONUNBUFFERED": "1",
-        }
-        process = await asyncio.create_subprocess_exec(
-            *self.manifest.command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env=environment,
-            cwd=self.manifest.directory,
-        )
-        self._process = process
-        self._relaying = asyncio.create_task(self._relay(process))
+        process = self._start(token)
         ended = asyncio.create_task(process.wait())
         try:
             first: set[asyncio.Future[Any]] = {ended, registered}
@@ -86,41 +79,71 @@ class ChildProcess:
             ended.cancel()
             self._host.revoke(self.manifest.name)
         if not registered.done():
-            self._kill()
-            what = f"ended with code {process.returncode}" if process.returncode is not None else "did not register"
-            raise PluginUnavailable(f"{self.manifest.name} {what}; last: {' | '.join(self._lines[-3:])}")
+            is_silent = process.is_up()
+            await self.cut()
+            raise PluginUnavailable(f"{self.manifest.name} {self._not_registered(is_silent)}")
         registration = registered.result()
         channel = grpc.aio.insecure_channel(registration.endpoint, options=[("grpc.enable_retries", 0)])
         return Connected(channel, registration.description)
 
-    async def cut(self) -> None:
-        self._kill()
-        relaying, self._relaying = self._relaying, None  # others may cut, and connect, meanwhile
+    def _start(self, token: str) -> KeptProcess:
+        sockets = _socket_folder(self._folder.parent)
+        environment = {name: os.environ[name] for name in ALLOWED if name in os.environ} | {
+            "NEUNETS_HOST": self._endpoint,
+            "NEUNETS_LAUNCH_TOKEN": token,
+            "NEUNETS_PROTOCOLS": "1",
+            "NEUNETS_SOCKET_DIR": str(sockets),
+            "NEUNETS_PARENT_DEATH": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        output = self._output = Output(Log(self._folder / f"{self.manifest.name}.log"), self._line)
+        try:
+            self._process = KeptProcess(
+                self.manifest.command, environment, output.descriptor, self.manifest.directory, sockets
+            )
+        finally:
+            output.started()
+        return self._process
+
+    async def until_ended(self) -> None:
+        """Wait a moment for the end of a process whose connection was lost."""
         if self._process is not None:
-            await self._process.wait()
-        if relaying is not None:  # which ends with the pipe, unless a grandchild holds that
-            try:
-                await asyncio.wait([relaying], timeout=LAST_WORDS_S)
-            finally:
-                relaying.cancel()
+            await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=END_KNOWN_S)
 
-    def _kill(self) -> None:
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
+    def ending(self) -> str:
+        """How the process has ended by itself, with its last output; empty: it has not."""
+        process = self._process
+        if process is None or process.is_up() or process.code is None:
+            return ""
+        return f"{process.error or how_ended(process.code)}{self._last_lines()}"
 
-    async def _relay(self, process: asyncio.subprocess.Process) -> None:
-        """Keep what the plugin prints in its log file, and hand each line on."""
-        assert process.stdout is not None
-        with (self._folder / f"{self.manifest.name}.log").open("ab") as log:
-            while True:
-                try:
-                    raw = await process.stdout.readline()
-                except ValueError:  # a line longer than the reader's buffer
-                    continue
-                if not raw:
-                    return
-                log.write(raw)
-                log.flush()
-                text = raw.decode(errors="replace").rstrip()
-                self._lines = [*self._lines[1 - KEPT_LINES :], text]
-                self._line(text)
+    async def cut(self) -> None:
+        if self._process is not None:
+            await self._process.end()
+        self._host.forget(self.manifest.name)
+        if self._output is not None:
+            await self._output.close(LAST_WORDS_S)
+
+    def _not_registered(self, is_silent: bool) -> str:
+        if not is_silent:
+            return self.ending() or f"was ended before it had registered{self._last_lines()}"
+        fix = "a plugin calls PluginHost.Register at NEUNETS_HOST with NEUNETS_LAUNCH_TOKEN"
+        return f"has not registered within {START_DEADLINE_S:g} s: {fix}{self._last_lines()}"
+
+    def _last_lines(self) -> str:
+        lines = self._output.lines(LAST_LINES) if self._output is not None else ()
+        return f"; its last output: {' | '.join(lines)}" if lines else "; it has printed nothing"
+
+
+def sweep_sockets(base: Path) -> None:
+    """Remove the socket folders in `base` that killed keepers have left; no plugin may be up."""
+    for left in base.glob(f"{SOCKETS}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _socket_folder(base: Path) -> Path:
+    """A new one of a single process, in `base` or, where that path is too long, in a folder for such things."""
+    places = [str(base), os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp"]
+    room = PATH_BYTES - SOCKET_NAME_BYTES - len(f"//{SOCKETS}12345678")
+    fitting = (place for place in places if place and len(os.fsencode(place)) <= room and os.access(place, os.W_OK))
+    return Path(tempfile.mkdtemp(prefix=SOCKETS, dir=next(fitting, str(base))))

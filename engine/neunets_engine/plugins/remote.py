@@ -86,6 +86,12 @@ class RemoteProcess:
         self._connected, self._is_cut = registrations, False
         return Connected(channel, self._description)
 
+    async def until_ended(self) -> None:
+        """Only its host knows."""
+
+    def ending(self) -> str:
+        return ""
+
     async def cut(self) -> None:
         """The process is not ours to end: only the connection is made anew."""
         self._is_cut = True

@@ -89,8 +89,7 @@ class PluginSession:
             except (RunNotOpen, SequenceGap) as error:
                 refusals += 1
                 if refusals >= REFUSALS:
-                    self._plugin.fault(f"Ingest is refused again and again: {error.message}")
-                    await self._plugin.end()
+                    await self._plugin.give_up(incarnation, f"Ingest: it is refused again and again: {error.message}")
                 continue
             if answer.applied_seq != events[-1].seq:
                 self._plugin.fault(f"Ingest acknowledged event {answer.applied_seq}, the last one was {events[-1].seq}")
@@ -179,6 +178,7 @@ class PluginSession:
             if run_scoped:
                 await self.ingest()
             stub = stub_of(await self._plugin.channel())
+            tries.begin()
             self._plugin.calls_in_flight += 1
             begin = time.monotonic()
             try:

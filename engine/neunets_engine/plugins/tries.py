@@ -45,6 +45,7 @@ class Tries:
         """`occupied` is shared by all calls of the run."""
         self._plugin, self._method, self._usual_s, self._occupied = plugin, method, usual_deadline_s, occupied
         self._is_late = False
+        self._incarnation = plugin.incarnation
         self._internal = self._refusals = 0
         self._waits_since: float | None = None
 
@@ -54,6 +55,10 @@ class Tries:
             return self._usual_s
         return max(self._occupied.until - time.monotonic(), SHORTEST_DEADLINE_S)
 
+    def begin(self) -> None:
+        """An attempt begins, at the plugin as it is now."""
+        self._incarnation = self._plugin.incarnation
+
     def answered(self) -> None:
         self._occupied.until = None
 
@@ -61,7 +66,7 @@ class Tries:
         """Return when the call is to be made again. Raises: what the run has to know."""
         match error:
             case PluginUnavailable():
-                await self._fail(f"connection lost: {error.message}")
+                await self._fail(f"connection lost ({error.message})", is_lost=True)
             case RunNotOpen() | SequenceGap():
                 self._refusals += 1
                 if self._refusals >= REFUSALS:
@@ -87,12 +92,11 @@ class Tries:
         if isinstance(error, DeadlineExceeded):
             self._occupied.until = time.monotonic() + 2 * self._usual_s
 
-    async def _fail(self, why: str) -> None:
+    async def _fail(self, why: str, *, is_lost: bool = False) -> None:
         """A fault of the plugin, which is ended and started again."""
         self._is_late, self._occupied.until, self._waits_since = False, None, None
         self._internal = self._refusals = 0
-        self._plugin.fault(f"{self._method}: {why}")
-        await self._plugin.end()
+        await self._plugin.give_up(self._incarnation, f"{self._method}: {why}", is_lost=is_lost)
 
     async def _await_earlier(self, error: NeunetsError) -> None:
         now = time.monotonic()

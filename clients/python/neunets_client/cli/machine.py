@@ -33,7 +33,7 @@ def up(
 ) -> None:
     """Run an engine in the foreground; unfinished runs go on."""
     folder = home or default_home()
-    command = [sys.executable, "-m", "neunets_engine", "--home", str(folder), "--listen", listen]
+    command = [sys.executable, "-P", "-m", "neunets_engine", "--home", str(folder), "--listen", listen]
     command += [word for entry in plugin or () for word in ("--plugin", entry)]
     for option, value in (("--plugin-listen", plugin_listen), ("--plugin-host", plugin_host)):
         command += [option, value] if value is not None else []
