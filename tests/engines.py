@@ -26,7 +26,7 @@ __all__ = ["History", "children", "engine", "follow", "processes"]
 @contextmanager
 def engine(home: Path, *options: str) -> Iterator[Connection]:
     """Serves all `BEHAVIOURS` beside the installed synthesizers; ends with the `with`."""
-    home.mkdir(parents=True, exist_ok=True)
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
     target = f"unix:{home / 'engine.sock'}"
     script = Path(__file__).with_name("synthesizers.py")
     command = [sys.executable, "-m", "neunets_engine", "--home", str(home), "--listen", target]

@@ -17,9 +17,8 @@ from grpc_health.v1 import _async as health_aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from neunets.errors import InvalidRequest, NotReady
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets.sockets import check_home, is_open_to_others
+from neunets.sockets import SERVER_OPTIONS
 from neunets.status import AioStatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 from neunets.worker.v1 import worker_pb2_grpc
@@ -27,7 +26,9 @@ from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
 from neunets_engine.disk import DiskFull, keeping
 from neunets_engine.executor import TRAINER, LocalExecutor
+from neunets_engine.home import prepare
 from neunets_engine.leases import Patience
+from neunets_engine.listening import bind, check_loopback
 from neunets_engine.picks import Picks
 from neunets_engine.plugins import Authority, Enrolments, Manifest, RemotePluginHost, installed
 from neunets_engine.probes import MirrorProbes
@@ -40,7 +41,7 @@ from neunets_engine.service.trainer import TrainerService
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
-from neunets_engine.tenure import Tenure, step_down, tenure
+from neunets_engine.tenure import lock_home, step_down
 
 __all__ = ["EngineSettings", "Remote", "serve"]
 
@@ -85,20 +86,18 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     Raises: NotReady if another engine works on the same folder, or its disk is full; InvalidRequest for an address
     open to other machines.
     """
-    _check_loopback(settings.listen)
-    check_home(settings.home)
+    check_loopback(settings.listen)
     home = settings.home
-    with keeping(home.parent):
-        home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with keeping(home), tenure(home) as claim:
+    prepare(home)
+    with keeping(home), lock_home(home):
         store = Store(home / "store")
         try:
-            await _serve(settings, store, claim, await store.take_epoch(step_down), stop)
+            await _serve(settings, store, await store.take_epoch(step_down), stop)
         finally:
             store.close()
 
 
-async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: int, stop: asyncio.Event) -> None:
+async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
     scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
@@ -121,19 +120,21 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     picks = Picks(store, artifacts, scheduler, executor.slots)
     supervisor = Supervisor(resources, manifests, enrolments, home / "plugins", endpoint, epoch)
 
-    host = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    host = grpc.aio.server(interceptors=[AioStatusInterceptor()], options=SERVER_OPTIONS)
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(supervisor.host, host)
     trainer = TrainerService(store, scheduler, artifacts, home / "datasets", probes)
     worker_pb2_grpc.add_TrainerServicer_to_server(trainer, host)
-    _bind(host, endpoint)
+    bind(host, endpoint, home)
 
-    far = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    far = grpc.aio.server(interceptors=[AioStatusInterceptor()], options=SERVER_OPTIONS)
     synthesizer_pb2_grpc.add_PluginHostServicer_to_server(RemotePluginHost(enrolments, supervisor.host), far)
     if remote is not None:
         pair = [(credentials.key, credentials.certificate)]
-        _bind(far, remote.listen, grpc.ssl_server_credentials(pair, authority.certificate, require_client_auth=True))
+        bind(
+            far, remote.listen, home, grpc.ssl_server_credentials(pair, authority.certificate, require_client_auth=True)
+        )
 
-    api = grpc.aio.server(interceptors=[AioStatusInterceptor()])
+    api = grpc.aio.server(interceptors=[AioStatusInterceptor()], options=SERVER_OPTIONS)
     service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets", picks), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
@@ -141,7 +142,7 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     healthy = health_aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
-    _bind(api, settings.listen)
+    bind(api, settings.listen, home)
 
     def pids() -> list[int]:
         return [os.getpid(), *executor.pids(), *supervisor.pids()]
@@ -152,7 +153,6 @@ async def _serve(settings: EngineSettings, store: Store, claim: Tenure, epoch: i
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
-        asyncio.create_task(claim.keep()),
     ]
     await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
@@ -189,23 +189,3 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
         for worker in await scheduler.expire():
             LOG.warning("worker %s is silent or hangs: it is started again", worker)
             executor.kill(worker)
-
-
-def _check_loopback(address: str) -> None:
-    """Raises: InvalidRequest. There is no TLS here and nobody is asked who they are: other machines stay out."""
-    if is_open_to_others(address):
-        fix = "listen on 127.0.0.1, [::1] or unix:PATH; reach it from elsewhere through an SSH tunnel"
-        raise InvalidRequest("--listen", f"{address!r} is open to other machines, without encryption: {fix}")
-
-
-def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None = None) -> None:
-    """Raises: NotReady where the address cannot be had."""
-    if address.startswith("unix:"):
-        with contextlib.suppress(FileNotFoundError):
-            Path(address.removeprefix("unix:")).unlink()
-    try:
-        bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise NotReady(f"cannot listen on {address}: {error}") from error
-    if not bound and not address.startswith("unix:"):
-        raise NotReady(f"cannot listen on {address}: is the port taken?")

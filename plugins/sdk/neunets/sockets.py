@@ -9,10 +9,13 @@ from typing import Final
 
 from neunets.errors import InvalidRequest
 
-__all__ = ["check_home", "is_open_to_others"]
+__all__ = ["SERVER_OPTIONS", "check_home", "is_open_to_others"]
 
 # Of 107 that the kernel allows a socket's path, less room for what stands below the folder: /plugins/PID.sock.
 MOST_BYTES: Final = 80
+
+# Two servers on one port would each get a part of the connections; the second one is refused instead.
+SERVER_OPTIONS: Final = (("grpc.so_reuseport", 0),)
 
 
 def check_home(home: Path) -> None:

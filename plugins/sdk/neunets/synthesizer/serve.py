@@ -22,6 +22,7 @@ from neunets.errors import (
     NotReady,
     PluginUnavailable,
 )
+from neunets.sockets import SERVER_OPTIONS
 from neunets.status import StatusInterceptor, rpc_error
 from neunets.synthesizer.api import Synthesizer
 from neunets.synthesizer.place import Alone, Place, Site, place_of
@@ -70,7 +71,9 @@ def serve(synthesizer: Synthesizer) -> int:
 
 def listen(servicer: SynthesizerServicer, place: Site) -> tuple[grpc.Server, str]:
     """A server that serves, and the gRPC target for the engine. Raises: InvalidRequest."""
-    server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor(place.admit)])
+    server = grpc.server(
+        ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor(place.admit)], options=SERVER_OPTIONS
+    )
     synthesizer_pb2_grpc.add_SynthesizerServicer_to_server(servicer, server)
     healthy = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
