@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest, NotReady
+from neunets.files import open_regular
 from neunets.preprocessing import METADATA_KEY, Preprocessing
 
 if TYPE_CHECKING:
@@ -174,7 +175,7 @@ def _batches(examples: Iterator[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
 
 def _read(file: Path) -> NDArray[Any]:
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             x: NDArray[Any] = np.lib.format.read_array(stream, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise InvalidRequest("files", f"{file} cannot be read: {error}") from error

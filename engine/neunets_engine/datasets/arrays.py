@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from neunets_engine.datasets.labels import case_warnings, distinct, numbered
+from neunets_engine.datasets.opening import check_example, check_member, open_file
 from neunets_engine.datasets.source import Array, Examples, Source, in_memory, refusal, rows_a_block
 
 __all__ = ["read_digits", "read_npz"]
@@ -20,6 +21,7 @@ __all__ = ["read_digits", "read_npz"]
 DAMAGE: Final = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 # More on the last axis, and 1 or 3 on the second: (N, C, H, W).
 MOST_CHANNELS: Final = 16
+LONGEST_LABEL: Final = 4096  # bytes
 FIX: Final = "write it with numpy.savez, without object arrays"
 
 
@@ -43,6 +45,9 @@ def read_npz(path: Path) -> Source:
             raise refusal(path, f"it has no array {name}", f"save it as {name}")
     if ("x_test" in members) != ("y_test" in members):
         raise refusal(path, "of x_test and y_test it has only one", "save both, or neither")
+    for name in ("y_train", "y_test", "classes"):
+        if name in members:
+            _check_labels(members[name], members.get(f"x_{name.removeprefix('y_')}"))
     values = distinct(path, _whole(members["y_train"]))
     names = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
     if "classes" in members:
@@ -52,6 +57,20 @@ def read_npz(path: Path) -> Source:
     if test is not None and test.shape != train.shape:
         raise refusal(path, f"examples of {test.shape} in x_test, of {train.shape} in x_train", "make them alike")
     return Source(tuple(names), train, test, case_warnings(names))
+
+
+def _check_labels(labels: _Member, examples: _Member | None) -> None:
+    """By the headers, before anything is unpacked. `examples`: whose labels they are; None: they are names."""
+    name = labels.name.removesuffix(".npy")
+    if labels.dtype.itemsize > LONGEST_LABEL:
+        text = f"{name} is of {labels.dtype.itemsize:,} bytes a label"
+        raise refusal(labels.path, text, f"at most {LONGEST_LABEL:,} are read: give the classes shorter names")
+    if examples is None:
+        check_example(f"{labels.path}: {name}", labels.shape, labels.dtype.itemsize)
+    elif examples.shape[:1] != labels.shape[:1]:
+        what = examples.name.removesuffix(".npy")
+        text = f"{what} is {examples.shape}, {name} is {labels.shape}"
+        raise refusal(labels.path, text, "one label an example is needed")
 
 
 def _names(path: Path, classes: Array, count: int) -> list[str]:
@@ -65,7 +84,7 @@ def _names(path: Path, classes: Array, count: int) -> list[str]:
 
 def _members(path: Path) -> Mapping[str, _Member]:
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             if stream.read(len(np.lib.format.MAGIC_PREFIX)) == np.lib.format.MAGIC_PREFIX:
                 raise ValueError("it holds a single array, without a name")
         with zipfile.ZipFile(path) as file:
@@ -82,6 +101,7 @@ def _member(path: Path, name: str, file: zipfile.ZipFile) -> _Member:
         shape, is_by_columns, dtype = read(stream)
         if dtype.hasobject:
             raise ValueError(f"{name.removesuffix('.npy')} holds objects")
+        check_member(file.getinfo(name), stream.tell(), shape, dtype.itemsize)
         return _Member(path, name, shape, dtype, not is_by_columns or len(shape) < 2, stream.tell())
 
 
@@ -112,6 +132,7 @@ def _examples(members: Mapping[str, _Member], part: str, values: list[Any]) -> E
 
 def _stored_shape(x: _Member, name: str) -> tuple[int, ...]:
     """Of one example: (H, W, C) for images, (L, C) for sequences."""
+    check_example(f"{x.path}: {name}", x.shape[1:], x.dtype.itemsize)
     if 0 in x.shape[1:]:
         raise refusal(x.path, f"{name} is {x.shape}", "an example needs values")
     if x.dtype == np.uint8 and len(x.shape) in (3, 4):

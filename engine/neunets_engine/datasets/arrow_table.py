@@ -15,6 +15,7 @@ import pyarrow.parquet
 
 from neunets.images import Encoded
 from neunets_engine.datasets.columns import Columns, choose_columns
+from neunets_engine.datasets.opening import check_file
 from neunets_engine.datasets.parts import NAMES
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
@@ -78,6 +79,7 @@ def open_arrow(source: Path, files: Sequence[Path]) -> Table:
 
 
 def _opened(file: Path) -> _Shard:
+    check_file(file)
     try:
         if file.suffix.lower() == ".parquet":
             schema = pyarrow.parquet.read_schema(file)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from neunets_engine.datasets.columns import choose_columns
+from neunets_engine.datasets.opening import open_file, text_lines
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
 
@@ -20,10 +22,10 @@ CSV_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 def open_csv(path: Path) -> Table:
     """Raises: InvalidRequest, which names the line."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            delimiter = _delimiter(path, stream.readline())
+        with io.TextIOWrapper(open_file(path), "utf-8-sig", newline="") as stream:
+            delimiter = _delimiter(path, next(text_lines(path, stream), ""))
             stream.seek(0)
-            return _table(path, csv.reader(stream, delimiter=delimiter))
+            return _table(path, csv.reader(text_lines(path, stream), delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"it cannot be read ({error})", "save it as CSV in UTF-8") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from neunets.files import open_regular
 from neunets_engine.datasets.source import refusal
 
 __all__ = ["DAMAGED", "MISSING", "content", "inner_folder"]
@@ -22,7 +23,8 @@ def inner_folder(folder: Path, inner: str) -> Path:
 
 def content(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        with open_regular(file) as stream:
+            return stream.read()
     except OSError as error:
         text = f"it cannot be read ({error.strerror})"
         raise refusal(file, text, MISSING) from error

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO, Final, TypeVar, cast
+from typing import BinaryIO, Final, TypeVar
 
 import numpy as np
 
 from neunets_engine.datasets.labels import distinct, numbered
+from neunets_engine.datasets.opening import check_example, check_file, open_file
 from neunets_engine.datasets.source import Array, Examples, Source, refusal, rows_a_block
 
 __all__ = ["IDX_NAMES", "is_idx_folder", "read_idx"]
@@ -41,6 +41,8 @@ def read_idx(path: Path, classes: tuple[str, ...] | None = None) -> Source:
     if (files["x_test"] is None) != (files["y_test"] is None):
         raise refusal(path, "of the two t10k files only one is there", "put both there, or neither")
     found = {part: file for part, file in files.items() if file is not None}
+    for part in [part for part in ("train", "test") if f"x_{part}" in found]:
+        _check_counts(found[f"x_{part}"], found[f"y_{part}"])
     labels = {part: _labels(file) for part, file in found.items() if part.startswith("y")}
     values = distinct(path, labels["y_train"])
     names = tuple(map(str, values))
@@ -63,17 +65,25 @@ def _file(path: Path, name: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
+def _check_counts(images: Path, labels: Path) -> None:
+    """By the headers, before anything is unpacked."""
+    count, several = (
+        _values(file, AXES[part], lambda shape, _: shape[0]) for part, file in (("x", images), ("y", labels))
+    )
+    if count != several:
+        raise refusal(images, f"it has {count} images, there are {several} labels", "one label an example is needed")
+
+
 def _examples(file: Path, y: Array) -> Examples:
     count, height, width = _values(file, AXES["x"], lambda shape, _: shape)
-    if count != len(y):
-        raise refusal(file, f"it has {count} images, there are {len(y)} labels", "one label an example is needed")
     if not height * width:
         raise refusal(file, f"its images are of {width} x {height} pixels", DAMAGED)
     shape = (height, width, 1)
+    check_example(file, shape, 1)
 
     def blocks() -> Iterator[Array]:
         rows = rows_a_block(shape, np.dtype(np.uint8))
-        with _open(file) as stream:
+        with open_file(file) as stream:
             _read(file, stream, 4 * (1 + AXES["x"]))
             for begin in range(0, count, rows):
                 size = min(rows, count - begin) * height * width
@@ -94,21 +104,15 @@ def _labels(file: Path) -> Array:
 
 def _values(file: Path, axes: int, read: Callable[[tuple[int, ...], BinaryIO], T]) -> T:
     """What `read` makes of the shape and the stream behind the header."""
+    check_file(file)
     if file.stat().st_size == 0:
         raise refusal(file, "the file is empty", DAMAGED)
-    with _open(file) as stream:
+    with open_file(file) as stream:
         zero, kind, found = struct.unpack(">HBB", _read(file, stream, 4))
         if (zero, kind, found) != (0, UNSIGNED_BYTE, axes):
             text = f"its first bytes are {zero:04x} {kind:02x} {found:02x}, not 0000 {UNSIGNED_BYTE:02x} {axes:02x}"
             raise refusal(file, f"it cannot be read as idx ({text})", DAMAGED)
         return read(struct.unpack(f">{axes}I", _read(file, stream, 4 * axes)), stream)
-
-
-def _open(file: Path) -> BinaryIO:
-    try:
-        return cast(BinaryIO, gzip.open(file)) if file.suffix == ".gz" else file.open("rb")
-    except OSError as error:
-        raise refusal(file, f"it cannot be read ({error.strerror})", DAMAGED) from error
 
 
 def _read(file: Path, stream: BinaryIO, size: int) -> bytes:

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from neunets.errors import InvalidRequest
+from neunets.files import open_regular
 from neunets_engine.datasets.downloads import DAMAGED
 from neunets_engine.datasets.source import Array, refusal
 
@@ -39,7 +40,7 @@ class Matrix:
     def blocks(self, count: int) -> Iterator[Array]:
         """(n,) at most `count` values at a time, in the order of the file: by columns. Raises: InvalidRequest."""
         left = int(np.prod(self.shape, dtype=object))
-        with self.file.open("rb") as stream:
+        with open_regular(self.file) as stream:
             stream.seek(self.begin)
             try:
                 element = _Element(stream)
@@ -55,7 +56,7 @@ class Matrix:
 def find_matrix(file: Path, name: str) -> Matrix:
     """Raises: InvalidRequest."""
     try:
-        with file.open("rb") as stream:
+        with open_regular(file) as stream:
             head = stream.read(HEADER_BYTES)
             if len(head) < HEADER_BYTES or head[126:] != b"IM":
                 raise ValueError("it is none of version 5, little-endian")

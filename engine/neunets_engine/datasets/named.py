@@ -12,6 +12,7 @@ from neunets_engine.datasets.cifar import cifar
 from neunets_engine.datasets.downloads import DAMAGED, MISSING, content, inner_folder
 from neunets_engine.datasets.idx import read_idx
 from neunets_engine.datasets.mat import find_matrix
+from neunets_engine.datasets.opening import open_file
 from neunets_engine.datasets.source import Array, Examples, Source, refusal, rows_a_block
 
 __all__ = ["NAMED", "read_named"]
@@ -76,7 +77,7 @@ def _stl10_part(place: Path, part: str, classes: int) -> Examples:
     rows = rows_a_block(STL_SHAPE, np.dtype(np.uint8))
 
     def blocks() -> Iterator[Array]:
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             while data := stream.read(rows * size):  # each channel by columns
                 yield np.frombuffer(data, np.uint8).reshape(-1, *STL_SHAPE).transpose(0, 3, 2, 1)
 

@@ -21,6 +21,7 @@ from neunets_engine.datasets.folder import SUFFIXES, is_class_folder, read_folde
 from neunets_engine.datasets.idx import is_idx_folder, read_idx
 from neunets_engine.datasets.keep import Division, Kept, keep
 from neunets_engine.datasets.named import NAMED, read_named
+from neunets_engine.datasets.opening import check_file
 from neunets_engine.datasets.pictures import Reading
 from neunets_engine.datasets.profile import meta_features, warnings_of
 from neunets_engine.datasets.sizes import LARGEST, Size
@@ -88,6 +89,8 @@ def _read(source: str, reading: Reading) -> Source:
 
 
 def _read_path(path: Path, reading: Reading) -> Source:
+    if not path.is_dir():
+        check_file(path)
     if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
         raise refusal(path, "it may not be read", "give this user the permission")
     suffix = path.suffix.lower()

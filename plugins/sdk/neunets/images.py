@@ -15,8 +15,9 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
+from neunets.files import open_regular
 from neunets.preprocessing import Preprocessing
 
 __all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized"]
@@ -24,6 +25,8 @@ __all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized"
 T = TypeVar("T")
 Array: TypeAlias = NDArray[Any]
 Encoded: TypeAlias = str | bytes  # a path, or the content of a file
+# Pillow is given no other formats: for EPS it runs Ghostscript, and every decoder more is one more to be attacked.
+FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 # Pillow reads these formats' orientation without decoding the image; in a TIFF the size follows it already.
 ORIENTED: Final = frozenset({"JPEG", "MPO", "WEBP"})
@@ -104,16 +107,28 @@ def resized(image: Image.Image, wanted: Preprocessing) -> Image.Image:
 
 def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | Fault:
     try:
-        with Image.open(io.BytesIO(encoded) if isinstance(encoded, bytes) else encoded) as image:
+        stream = io.BytesIO(encoded) if isinstance(encoded, bytes) else open_regular(encoded)
+    except FileNotFoundError:
+        return Fault("it cannot be read: there is no such file", "put it there, or remove what names it")
+    except PermissionError:
+        return Fault("it may not be read", "give this user the permission")
+    except OSError as error:
+        return Fault(f"it cannot be read: {error.strerror}", REPLACE)
+    except ValueError as error:  # a zero in the name
+        return Fault(f"it cannot be read: {error}", REPLACE)
+    try:
+        with stream, Image.open(stream, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 return Fault(f"{image.width} x {image.height} pixels are too many", "make it smaller, or remove it")
             return read(image)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         return Fault(f"its pixels are too many ({error})", "make it smaller, or remove it")
-    except FileNotFoundError:
-        return Fault("it cannot be read: there is no such file", "put it there, or remove what names it")
-    except PermissionError:
-        return Fault("it may not be read", "give this user the permission")
+    except MemoryError:
+        return Fault("it needs more memory than there is", "make it smaller, or remove it")
+    except UnidentifiedImageError:
+        if _is_empty(encoded):
+            return Fault("the file is empty", REPLACE)
+        return Fault(f"it cannot be read as an image: it is none of {', '.join(FORMATS)}", REPLACE)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if _is_empty(encoded):
             return Fault("the file is empty", REPLACE)
