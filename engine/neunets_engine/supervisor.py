@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
-import jsonschema
 from google.protobuf import json_format
 
-from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound, PluginFault
+from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound
 from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -32,6 +30,7 @@ from neunets_engine.plugins import (
     Plugin,
     PluginHost,
     PluginSession,
+    SettingsCheck,
     sweep_sockets,
 )
 from neunets_engine.setting import Setting
@@ -69,6 +68,7 @@ class Supervisor:
         self._plugins: dict[str, Plugin] = {}
         self._runs: dict[str, tuple[Synthesis, asyncio.Task[None]]] = {}
         self._lines: dict[str, int] = {}
+        self._settings = SettingsCheck()
         self._chores: set[asyncio.Task[None]] = set()
         self.host = PluginHost(self.rules, self.network, partial(experiments.query, resources.store))
 
@@ -135,7 +135,7 @@ class Supervisor:
             text = f"{spec.synthesizer} is draining: `neunets synthesizers drain {spec.synthesizer} --resume`"
             raise IllegalTransition(f"{text}, or choose another", state="DRAINING")
         await plugin.channel()
-        self._check_settings(spec, plugin)
+        await self._check_settings(spec, plugin)
         session = PluginSession(plugin, setting.opening("check", self._epoch, self._resources.slots), lambda after: [])
         await session.check()
         return dataset
@@ -310,19 +310,9 @@ class Supervisor:
         session = PluginSession(plugin, setting.opening(run_id, self._epoch, slots), events)
         return Synthesis(run_id, setting, session, plugin, self._resources)
 
-    def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
-        try:
-            schema = json.loads(plugin.description.settings_schema_json or "{}") if plugin.description else {}
-            jsonschema.Draft202012Validator.check_schema(schema)
-        except (ValueError, jsonschema.SchemaError) as error:
-            raise PluginFault(
-                f"{spec.synthesizer} describes its settings with no valid JSON Schema: {error}"
-            ) from error
-        settings = json_format.MessageToDict(spec.settings)
-        errors = sorted(jsonschema.Draft202012Validator(schema).iter_errors(settings), key=lambda e: list(e.path))
-        if errors:
-            path = ".".join(["spec", "settings", *map(str, errors[0].path)])
-            raise InvalidRequest(path, errors[0].message)
+    async def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
+        schema = plugin.description.settings_schema_json if plugin.description else ""
+        await self._settings.check(spec.synthesizer, schema, json_format.MessageToDict(spec.settings))
 
     def _relay(self, name: str, text: str) -> None:
         for run_id in list(self._runs):

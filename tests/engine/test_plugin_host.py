@@ -117,6 +117,14 @@ async def test_an_endpoint_belongs_to_one_plugin_that_is_up(host: PluginHost, tm
     await registered(host, "two", f"unix:{tmp_path}/plugin.sock")
 
 
+async def test_a_plugin_describes_itself_as_it_registers(host: PluginHost) -> None:
+    token, _ = host.issue("mute")
+    request = synthesizer_pb2.RegisterRequest(token=token, endpoint="unix:/s", protocol_majors=[1])
+    with pytest.raises(InvalidRequest, match="a plugin describes itself") as caught:
+        await host.Register(request, None)  # type: ignore[arg-type]
+    assert caught.value.field == "self"
+
+
 async def learned(host: PluginHost, **fields: Any) -> synthesizer_pb2.QueryExperimentsResponse:
     request = synthesizer_pb2.QueryExperimentsRequest(**fields)
     return await host.QueryExperiments(request, None)  # type: ignore[arg-type]

@@ -107,6 +107,7 @@ class Far:
             credentials = grpc.ssl_channel_credentials(files["ca.pem"], files["key.pem"], files["cert.pem"])
             channel = grpc.secure_channel(self.address, credentials, [("grpc.ssl_target_name_override", ENGINE_NAME)])
         request = synthesizer_pb2.RegisterRequest(token=token, endpoint=endpoint, protocol_majors=[1])
+        request.self.name = "far"
         with channel:
             try:
                 return synthesizer_pb2_grpc.PluginHostStub(channel).Register(request, timeout=DEADLINE_S)

@@ -9,6 +9,7 @@ from neunets_engine.plugins.listed import ListedProcess
 from neunets_engine.plugins.plugin import Link, Plugin, PluginState
 from neunets_engine.plugins.process import ChildProcess, sweep_sockets
 from neunets_engine.plugins.session import PluginSession
+from neunets_engine.plugins.settings import SettingsCheck
 
 __all__ = [
     "Authority",
@@ -22,6 +23,7 @@ __all__ = [
     "PluginSession",
     "PluginState",
     "RemotePluginHost",
+    "SettingsCheck",
     "conform",
     "installed",
     "parse_manifest",

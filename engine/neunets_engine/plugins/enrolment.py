@@ -17,7 +17,7 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets_engine.plugins.authority import Authority, Credentials, ends_at, public_key_of
 from neunets_engine.plugins.catalog import NAME
-from neunets_engine.plugins.host import LEASE_S, PROTOCOL_MAJOR, PluginHost
+from neunets_engine.plugins.host import LEASE_S, PROTOCOL_MAJOR, SELF_UNSET, PluginHost
 from neunets_engine.plugins.remote import RemoteProcess
 from neunets_engine.store import SynthesizerStore
 
@@ -104,6 +104,8 @@ class Enrolments:
             raise InvalidRequest("endpoint", f"{endpoint!r}: a plugin on another host says host:port")
         if record.endpoint and record.endpoint != endpoint:
             raise Unauthenticated(f"the enrolment token was used already, from {record.endpoint}: enrol again to move")
+        if description == synthesizer_pb2.DescribeResponse():
+            raise InvalidRequest("self", SELF_UNSET)
         if not record.endpoint:
             record.endpoint = endpoint
             await self._store.put_enrolment(record)

@@ -18,11 +18,12 @@ from neunets.hosting import apply_morphs, estimate_cost
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets_engine.admission import Admitted, Rules, admit
 
-__all__ = ["LEASE_S", "PROTOCOL_MAJOR", "PluginHost", "Registration"]
+__all__ = ["LEASE_S", "PROTOCOL_MAJOR", "SELF_UNSET", "PluginHost", "Registration"]
 
 PROTOCOL_MAJOR: Final = 1
 LEASE_S: Final = 30.0
 TOKEN_LIFE_S: Final = 60.0
+SELF_UNSET: Final = "unset: a plugin describes itself as it registers, as Describe does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,8 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
             raise InvalidRequest("protocol_majors", f"{majors}: this engine speaks {PROTOCOL_MAJOR}")
         if not request.endpoint.startswith("unix:"):
             raise InvalidRequest("endpoint", f"{request.endpoint!r}: a launched plugin serves a unix socket")
+        if not request.HasField("self"):
+            raise InvalidRequest("self", SELF_UNSET)
         self._check_free(entry.plugin, request.endpoint)
         registration = Registration(entry.plugin, request.endpoint, request.self)
         if entry.registered.done():

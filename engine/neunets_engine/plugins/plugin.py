@@ -17,12 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from neunets.errors import DeadlineExceeded, NotReady, PluginFault, PluginUnavailable
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
+from neunets_engine.plugins.description import check_description, is_waiting
 
 __all__ = ["PATIENCE_S", "Connected", "Latencies", "Link", "Plugin", "PluginState", "first_answer", "stub_of"]
 
 LOG: Final = logging.getLogger(__name__)
 HEALTH_DEADLINE_S: Final = 2.0
 HEALTH_EVERY_S: Final = 5.0
+DESCRIBE_DEADLINE_S, READY_EVERY_S = 5.0, 0.2
 # gRPC's keepalive does not notice a stopped process; two missed checks do.
 MISSED_CHECKS: Final = 2
 FIRST_DELAY_S: Final = 0.2
@@ -160,6 +162,7 @@ class Plugin:
                 if self.state is PluginState.QUARANTINED:
                     raise PluginFault(self._blame())
                 if self._channel is not None and self.link.is_up():
+                    await self._await_ready(self._channel)
                     return self._channel
                 await self._drop()
                 if self._delay_s:
@@ -170,10 +173,32 @@ class Plugin:
                 except (PluginUnavailable, OSError) as error:
                     self.fault(str(error))
                     continue
+                try:
+                    check_description(self.name, connected.description)
+                except PluginFault:
+                    await connected.channel.close(None)
+                    await self.link.cut()
+                    raise
                 self._channel, self.description = connected.channel, connected.description
                 self.incarnation += 1
                 self.state = PluginState.READY
                 self._health = asyncio.create_task(self._watch_health(self._channel))
+
+    async def _await_ready(self, channel: grpc.aio.Channel) -> None:
+        """Ask a plugin that needs time how it is. Raises: NotReady where it needs too much of it."""
+        end = time.monotonic() + PATIENCE_S
+        while self.description is not None and is_waiting(self.description):
+            if time.monotonic() > end:
+                why = self.description.not_ready_reason
+                raise NotReady(f"synthesizer {self.name} has not been ready for {PATIENCE_S:g} s: {why}")
+            await asyncio.sleep(READY_EVERY_S)
+            try:
+                request = synthesizer_pb2.DescribeRequest()
+                description = await stub_of(channel).Describe(request, timeout=DESCRIBE_DEADLINE_S)
+            except grpc.aio.AioRpcError:
+                return  # the call that it was asked for tells
+            check_description(self.name, description)
+            self.description = description
 
     def progressed(self) -> None:
         """A run goes on with what the plugin answered: earlier faults and delays are forgotten."""
