@@ -24,17 +24,20 @@ from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
 from neunets_engine.artifacts import Artifacts
+from neunets_engine.datasets.wire import preprocessing_from_proto
 from neunets_engine.export import (
     Ancestor,
     Curve,
     Measures,
     ModelCard,
     check,
+    check_resizing,
     draw_architecture,
     draw_curves,
     export_onnx,
     latency_ms,
     measure,
+    to_any_size,
 )
 from neunets_engine.store import Store
 
@@ -86,7 +89,12 @@ def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.A
     graph = graph_from_proto(trial.graph)
     weights = artifacts.get(refs["weights"].sha256)
     probe = load(artifacts.get(refs["probe"].sha256))
-    model = export_onnx(graph, load(weights), classes, trial.recipe.test_mirror)
+    done = trained.dataset.preprocessing
+    preprocessing = preprocessing_from_proto(done) if trained.dataset.HasField("preprocessing") else None
+    model = export_onnx(graph, load(weights), classes, trial.recipe.test_mirror, preprocessing)
+    if preprocessing is not None and done.resized:
+        model = to_any_size(model)
+        check_resizing(preprocessing)
     measures = _measures(artifacts.get(refs["predictions"].sha256), classes) if "predictions" in refs else None
     figures = {
         **trial.result.metrics,

@@ -1,4 +1,4 @@
-"""Other number formats of an exported model: made once, measured on the whole test set, kept beside it."""
+"""Other formats of an exported model: made once, measured on the whole test set, kept beside it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,30 @@ from neunets.errors import NotFound
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets_engine.artifacts import Artifacts
-from neunets_engine.export import Format, Variant, accuracy, append_json, append_markdown, convert, latency_ms
+from neunets_engine.export import (
+    Format,
+    Variant,
+    accuracy,
+    append_json,
+    append_markdown,
+    convert,
+    describe_plain,
+    latency_ms,
+)
 from neunets_engine.store import Store
 
 __all__ = ["FORMATS", "Variants", "variant_to_proto"]
 
 ONNX_TYPE: Final = "application/onnx"
+JSON_TYPE: Final = "application/json"
+PLAIN_JSON: Final = "model.plain.json"
 CALIBRATION_ROWS: Final = 512
 CALIBRATION_DRAW: Final = 1
 FORMATS: Final[Mapping[service_pb2.ExportModelRequest.Format.ValueType, Format]] = {
     service_pb2.ExportModelRequest.FORMAT_INT8: Format.INT8,
     service_pb2.ExportModelRequest.FORMAT_FLOAT16: Format.FLOAT16,
+    service_pb2.ExportModelRequest.FORMAT_ANY_SIZE: Format.ANY_SIZE,
+    service_pb2.ExportModelRequest.FORMAT_PLAIN: Format.PLAIN,
 }
 NUMBERS: Final = {wanted: number for number, wanted in FORMATS.items()}
 
@@ -87,6 +100,8 @@ class Variants:
         for name, append in cards.items():
             before = self._artifacts.get(refs[name].ref.sha256).decode()
             contents[name] = append(before, variants).encode(), refs[name].ref.media_type
+        if Format.PLAIN.file in files:
+            contents[PLAIN_JSON] = describe_plain(files[Format.PLAIN.file]).encode(), JSON_TYPE
         refused = {variant.format.file for variant in variants if variant.refused}
         new = {
             name: service_pb2.Artifact(file=name, ref=self._artifacts.put(data, media_type))

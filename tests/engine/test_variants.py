@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
     store.close()
 
 
-@pytest.mark.parametrize("wanted", Format)
+@pytest.mark.parametrize("wanted", [Format.INT8, Format.FLOAT16])
 async def test_a_format_that_costs_accuracy_is_refused_and_leaves_no_file(engine: Engine, wanted: Format) -> None:
     (variant,) = await engine.variants.export(RUN, TRIAL, [wanted], 0.005)
     assert (variant.accuracy, variant.float32_accuracy) == (0.5, 1.0)
@@ -92,3 +93,10 @@ async def test_a_model_that_is_exported_again_has_no_variants(engine: Engine) ->
     listed = [artifact for artifact in engine.store.trial(RUN, TRIAL).artifacts if artifact.file == "model.onnx"]
     await engine.store.keep_model(RUN, TRIAL, listed, {})
     assert not engine.store.trial(RUN, TRIAL).variants
+
+
+async def test_a_plain_model_comes_with_its_labels_in_json(engine: Engine) -> None:
+    assert not await engine.export(Format.PLAIN, 0.005)
+    assert not await engine.export(Format.ANY_SIZE, 0.005)
+    assert engine.files() == {"model.onnx", "model.plain.onnx", "model.plain.json", "model.any-size.onnx", *CARDS}
+    assert json.loads(engine.file("model.plain.json"))["classes"] == list(CLASSES)

@@ -1,4 +1,4 @@
-"""Other number formats: the same interface, nearly the same probabilities, fewer bytes; and what is refused."""
+"""Other formats: the same interface or the same numbers, nearly the same probabilities; and what is refused."""
 
 from __future__ import annotations
 
@@ -9,15 +9,29 @@ import onnx
 import onnxruntime
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from neunets.errors import InvalidRequest
 from neunets.graph import DataType, Graph, Input, Node
 from neunets.reference import initialise
-from neunets_engine.export import OPSET, Format, Variant, append_json, append_markdown, convert, export_onnx
+from neunets_engine.export import (
+    OPSET,
+    Format,
+    Variant,
+    append_json,
+    append_markdown,
+    convert,
+    describe_plain,
+    export_onnx,
+    to_any_size,
+)
+from neunets_engine.export.any_size import to_fixed_size
 from strategies import CLASSES, Case, cases
 
 NAMES = [f"class {number}" for number in range(CLASSES)]
 IMAGE = Input("image", (8, 8, 1), DataType.UINT8, (120.0,), (60.0,))
 FORMATS = pytest.mark.parametrize("wanted", Format, ids=[wanted.value for wanted in Format])
+NUMBERS = pytest.mark.parametrize("wanted", [Format.INT8, Format.FLOAT16], ids=["int8", "float16"])
 TOLERANCE = {Format.INT8: 0.15, Format.FLOAT16: 0.01}
 NEWEST_OF_NODE = 9
 
@@ -54,7 +68,7 @@ def dense() -> tuple[bytes, np.ndarray]:
     return export_onnx(graph, initialise(graph, rng), NAMES), x
 
 
-@FORMATS
+@NUMBERS
 @given(case=cases())
 @settings(max_examples=40)
 def test_a_variant_has_the_interface_of_the_model_and_nearly_its_probabilities(wanted: Format, case: Case) -> None:
@@ -98,6 +112,53 @@ def test_normalisation_and_softmax_stay_in_single_precision() -> None:
     (logits,) = (node.input[0] for node in half.graph.node if node.op_type == "Softmax")
     assert types[logits] == onnx.TensorProto.FLOAT
     assert types["hidden:0"] == onnx.TensorProto.FLOAT16
+
+
+@given(case=cases(), with_mirror=st.booleans())
+@settings(max_examples=40)
+def test_a_plain_model_takes_floats_and_has_no_strings(case: Case, with_mirror: bool) -> None:
+    is_image = case.x.ndim == 4
+    model = export_onnx(case.graph, case.weights, NAMES, with_mirror and is_image)
+    plain = convert(model, Format.PLAIN, case.x)
+    read = onnx.load_from_string(plain)
+    ends = [*read.graph.input, *read.graph.output, *read.graph.value_info]
+    assert {end.type.tensor_type.elem_type for end in ends} == {onnx.TensorProto.FLOAT}
+    assert onnx.TensorProto.STRING not in {constant.data_type for constant in read.graph.initializer}
+    session = onnxruntime.InferenceSession(plain, providers=["CPUExecutionProvider"])
+    (source,) = session.get_inputs()
+    x = case.x[:1].astype(np.float32)
+    x = x.transpose(0, 3, 1, 2) if is_image else x
+    assert tuple(source.shape) == x.shape
+    np.testing.assert_allclose(session.run(None, {source.name: x})[0], run(model, case.x[:1])[0], atol=1e-4)
+    said = json.loads(describe_plain(plain))
+    assert (said["classes"], said["input"]["shape"], said["input"]["name"]) == (NAMES, list(x.shape), source.name)
+    assert said["preprocessing"] == (json.loads(interface(model)[1]["preprocessing"]) if is_image else None)
+
+
+@given(case=cases().filter(lambda case: case.x.ndim == 4), with_mirror=st.booleans())
+@settings(max_examples=20)
+def test_a_model_of_any_size_gives_the_same_for_its_own_size_and_leads_back(case: Case, with_mirror: bool) -> None:
+    model = export_onnx(case.graph, case.weights, NAMES, with_mirror)
+    any_size = convert(model, Format.ANY_SIZE, case.x)
+    assert to_fixed_size(any_size) == model
+    np.testing.assert_allclose(run(any_size, case.x)[0], run(model, case.x)[0], atol=1e-5)
+
+
+@NUMBERS
+def test_other_numbers_of_a_model_of_any_size_have_any_size(wanted: Format) -> None:
+    model, x = dense()
+    variant = convert(to_any_size(model), wanted, x)
+    assert interface(variant) == interface(to_any_size(model))
+    np.testing.assert_allclose(run(variant, x)[0], run(convert(model, wanted, x), x)[0], atol=1e-5)
+    assert run(variant, x[:1].repeat(2, axis=1))[0].shape == (1, CLASSES)
+
+
+def test_sequences_have_no_other_size() -> None:
+    nodes = (Node("flat", "flatten", ("sequence",)), Node("logits", "linear", ("flat",), {"units": CLASSES}))
+    graph = Graph(Input("sequence", (6, 1), DataType.FLOAT32, (0.0,), (1.0,)), nodes, "logits")
+    model = export_onnx(graph, initialise(graph, np.random.default_rng(0)), NAMES)
+    with pytest.raises(InvalidRequest, match="only images can be of any size"):
+        convert(model, Format.ANY_SIZE, np.zeros((2, 6, 1), np.float32))
 
 
 def variant(accuracy: float, refused: str = "") -> Variant:

@@ -14,10 +14,15 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
+from PIL import Image
 
 from neunets.errors import NeunetsError
+from neunets.images import resized
+from neunets.preprocessing import Preprocessing
+from neunets_engine.export.any_size import resizing_alone
+from neunets_engine.export.resizing import COLOURS
 
-__all__ = ["ExportMismatch", "accuracy", "batches", "check", "latency_ms"]
+__all__ = ["ExportMismatch", "accuracy", "batches", "check", "check_resizing", "check_same", "latency_ms"]
 
 ERRORS_ONLY: Final = 3
 WARM_UP_RUNS: Final = 3
@@ -27,6 +32,11 @@ ENOUGH_S: Final = 0.8
 # Of examples that are run at once: some, and of large images one, since their activations fill the memory.
 BATCH_ROWS: Final = 256
 BATCH_VALUES: Final = 1 << 21
+
+
+IMAGES_NDIM: Final = 4  # (N, H, W, C)
+# Widths and heights of images on which the resizing is checked, over those that are wanted.
+RESIZINGS: Final = ((2.3, 1.7), (0.6, 0.4), (3.1, 0.5), (0.5, 1.0))
 
 
 class ExportMismatch(NeunetsError):
@@ -63,7 +73,7 @@ def latency_ms(model: bytes, x: NDArray[Any]) -> float:
     20 runs at least, then as many as fit into 0.8 s, up to 500.
     """
     session = _session(model)
-    feed = {session.get_inputs()[0].name: x}
+    feed = {session.get_inputs()[0].name: _fitting(session, x)}
     for _ in range(WARM_UP_RUNS):
         session.run(None, feed)
     times: list[float] = []
@@ -79,13 +89,53 @@ def latency_ms(model: bytes, x: NDArray[Any]) -> float:
 
 def accuracy(model: bytes, x: NDArray[Any], y: NDArray[np.int64]) -> float:
     """Fraction of the rows of `x` (N, ...), as stored, whose most probable class is that of `y` (N,); on all cores."""
-    session = _session(model, len(os.sched_getaffinity(0)))
-    source, row, correct = session.get_inputs()[0].name, 0, 0
+    session, row, correct = _session(model, len(os.sched_getaffinity(0))), 0, 0
     for batch in batches(x):
-        (probabilities,) = session.run(["probabilities"], {source: batch})
+        probabilities = _probabilities(session, batch)
         correct += int((probabilities.argmax(axis=1) == y[row : row + len(batch)]).sum())
         row += len(batch)
     return correct / len(y)
+
+
+def check_same(model: bytes, other: bytes, x: NDArray[Any], tolerance: float = 1e-4) -> None:
+    """Whether both give the same probabilities for `x` (N, ...), as stored. Raises: ExportMismatch."""
+    found = [_probabilities(_session(each), x).astype(np.float64) for each in (model, other)]
+    difference = float(np.abs(found[0] - found[1]).max())
+    if not difference <= tolerance:  # true for NaN as well
+        raise ExportMismatch(f"probabilities of a variant differ by {difference:.2e}, more than {tolerance:.0e}")
+
+
+def check_resizing(wanted: Preprocessing) -> None:
+    """Whether what an ONNX file resizes inside is what training made of the image, to one grey level.
+
+    By images of noise, larger and smaller than `wanted` on both axes and on one. Raises: ExportMismatch.
+    """
+    if wanted.channels not in COLOURS:
+        return
+    session, rng = _session(resizing_alone(wanted)), np.random.default_rng(0)
+    for across, down in RESIZINGS:
+        width, height = max(1, round(wanted.width * across)), max(1, round(wanted.height * down))
+        x = rng.integers(0, 256, (height, width, wanted.channels), dtype=np.uint8)
+        (inside,) = session.run(None, {"image": x[np.newaxis]})
+        image = Image.fromarray(x[..., 0] if wanted.channels == 1 else x)
+        outside = np.asarray(resized(image, wanted), np.float32).reshape(wanted.shape)
+        if not np.abs(inside[0] - outside).max() <= 1.0:
+            raise ExportMismatch(f"an image of {width} x {height} pixels is resized otherwise than in training")
+
+
+def _probabilities(session: onnxruntime.InferenceSession, x: NDArray[Any]) -> NDArray[Any]:
+    """(N, classes); a model that takes one example at a time gets them so."""
+    source, rows = session.get_inputs()[0].name, _fitting(session, x)
+    is_single = session.get_inputs()[0].shape[0] == 1
+    parts = [rows[row : row + 1] for row in range(len(rows))] if is_single else [rows]
+    return np.concatenate([session.run(["probabilities"], {source: part})[0] for part in parts])
+
+
+def _fitting(session: onnxruntime.InferenceSession, x: NDArray[Any]) -> NDArray[Any]:
+    """`x` as stored; for a plain model of images float32, channels first."""
+    if session.get_inputs()[0].type == "tensor(float)" and x.ndim == IMAGES_NDIM:
+        return np.ascontiguousarray(x.transpose(0, 3, 1, 2), np.float32)
+    return x
 
 
 def batches(x: NDArray[Any]) -> Iterator[NDArray[Any]]:

@@ -15,6 +15,7 @@ from neunets.cost import parameters
 from neunets.errors import InvalidGraph
 from neunets.graph import DataType, Graph, Input
 from neunets.ops import attributes_of
+from neunets.preprocessing import METADATA_KEY, Preprocessing
 from neunets.shapes import infer_shapes
 from neunets.validate import validate
 from neunets_engine.export.body import Body, Site
@@ -35,11 +36,16 @@ ELEMENT: Final = {DataType.UINT8: TensorProto.UINT8, DataType.FLOAT32: TensorPro
 
 
 def export_onnx(
-    graph: Graph, weights: Mapping[str, NDArray[Any]], classes: Sequence[str], with_mirror: bool = False
+    graph: Graph,
+    weights: Mapping[str, NDArray[Any]],
+    classes: Sequence[str],
+    with_mirror: bool = False,
+    preprocessing: Preprocessing | None = None,
 ) -> bytes:
     """Translate a graph with `weights` by their keys NODE.PARAM; the same gives the same bytes.
 
-    `with_mirror`: the logits are the mean of those of an image and of its left-right mirror.
+    `with_mirror`: the logits are the mean of those of an image and of its left-right mirror. `preprocessing`: what made
+    image files the pixels that were trained on, by default that of images of one size; the file's properties say it.
 
     Input: "image" (batch, H, W, C) or "sequence" (batch, L, C), as stored. Outputs: "probabilities" (batch, classes)
     float32, "label" (batch,) string. Raises: InvalidGraph, also for weights that do not fit or exceed 2 GiB.
@@ -54,7 +60,11 @@ def export_onnx(
     body.write("Softmax", [logits], "probabilities", "probabilities", axis=1)
     body.write("ArgMax", ["probabilities"], "label:index", "label:index", axis=1, keepdims=0)
     body.write("Gather", [body.strings("classes", classes), "label:index"], "label", "label", axis=0)
-    return _model(graph, body, source, classes).SerializeToString(deterministic=True)
+    props = {"classes": json.dumps(list(classes)), "input": _describe(graph.input, source), "producer": PRODUCER}
+    if source == "image":
+        done = preprocessing or Preprocessing.of_shape(graph.input.shape)
+        props[METADATA_KEY] = json.dumps(done.to_json())
+    return _model(graph, body, source, len(classes), props).SerializeToString(deterministic=True)
 
 
 def _checked(graph: Graph, weights: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
@@ -111,19 +121,16 @@ def _translate(graph: Graph, weights: Mapping[str, NDArray[np.float32]], body: B
     return tensors[graph.output]
 
 
-def _model(graph: Graph, body: Body, source: str, classes: Sequence[str]) -> onnx.ModelProto:
+def _model(graph: Graph, body: Body, source: str, classes: int, props: Mapping[str, str]) -> onnx.ModelProto:
     """Raises: onnx's own errors, where a translation is wrong."""
     outputs = [
-        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", len(classes)]),
+        helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, ["batch", classes]),
         helper.make_tensor_value_info("label", TensorProto.STRING, ["batch"]),
     ]
     content = helper.make_graph(body.nodes, PRODUCER, [_input(graph.input, source)], outputs, body.constants)
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(content, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
-    helper.set_model_props(
-        model,
-        {"classes": json.dumps(list(classes)), "input": _describe(graph.input, source), "producer": PRODUCER},
-    )
+    helper.set_model_props(model, dict(props))
     onnx.checker.check_model(model)
     return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True)
 

@@ -38,7 +38,8 @@ def _separable_conv(body: Body, site: Site) -> str:
     inputs = [*site.inputs, *body.weights(site, "depthwise")]
     channels = site.shapes[0][0]
     depthwise = body.add("Conv", inputs, site.name, "depthwise", group=channels, **_window(site))
-    return body.add("Conv", [depthwise, *body.weights(site, "pointwise", "bias")], site.name)
+    kernel = [1] * (len(site.shapes[0]) - 1)  # follows from the weights, but OpenCV 4 wants to be told
+    return body.add("Conv", [depthwise, *body.weights(site, "pointwise", "bias")], site.name, kernel_shape=kernel)
 
 
 def _linear(body: Body, site: Site) -> str:

@@ -1,4 +1,4 @@
-"""An exported model in other number formats: what each costs in accuracy, and what the card says of it."""
+"""An exported model in other formats: what each costs in accuracy, and what the card says of it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,36 @@ from typing import Any, Final
 
 from numpy.typing import NDArray
 
+from neunets.errors import InvalidRequest
+from neunets_engine.export.any_size import to_any_size, to_fixed_size
+from neunets_engine.export.check import batches, check_same
 from neunets_engine.export.float16 import to_float16
 from neunets_engine.export.int8 import to_int8
+from neunets_engine.export.plain import to_plain
 
 __all__ = ["Format", "Variant", "append_json", "append_markdown", "convert"]
 
 # Accuracies are quotients of counts: what is less apart than a millionth is equal.
 ROUNDING: Final = 1e-6
 HEADING: Final = "## Other formats"
+IMAGES_NDIM: Final = 4  # (N, H, W, C)
+CHECKED_ROWS: Final = 64
 
 
 class Format(Enum):
-    """The numbers inside; inputs and outputs are the same in all."""
+    """Of the numbers inside, with the same inputs and outputs, or of the inputs and outputs, with the same numbers."""
 
     INT8 = "int8"
     FLOAT16 = "float16"
+    ANY_SIZE = "any-size"  # takes images of any size
+    PLAIN = "plain"  # takes floats, one example at a time, and has no strings
 
     @property
     def file(self) -> str:
         return f"model.{self.value}.onnx"
+
+
+NUMBERS: Final = frozenset({Format.INT8, Format.FLOAT16})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +65,27 @@ class Variant:
 
 
 def convert(model: bytes, wanted: Format, x: NDArray[Any]) -> bytes:
-    """The float32 `model` in another format; `x` (N, ...), as stored: training examples to calibrate on."""
-    return to_int8(model, x) if wanted is Format.INT8 else to_float16(model)
+    """The float32 `model` in another format; `x` (N, ...), as stored: training examples to calibrate on.
+
+    In other numbers, a model that takes images of any size still does. Raises: ExportMismatch where a file of the same
+    numbers computes something else; InvalidRequest for any size of sequences.
+    """
+    fixed = to_fixed_size(model)
+    match wanted:
+        case Format.INT8:
+            made = to_int8(fixed, x)
+        case Format.FLOAT16:
+            made = to_float16(fixed)
+        case Format.PLAIN:
+            made = to_plain(fixed)
+        case Format.ANY_SIZE:
+            if x.ndim != IMAGES_NDIM:
+                raise InvalidRequest("formats", "the model takes sequences: only images can be of any size")
+            made = to_any_size(fixed)
+    if wanted in NUMBERS:
+        return to_any_size(made) if fixed != model else made
+    check_same(model, made, next(batches(x[:CHECKED_ROWS])))
+    return made
 
 
 def append_markdown(card: str, variants: Sequence[Variant]) -> str:

@@ -147,7 +147,7 @@ def _descending(value: float) -> float:
 def _formats(request: service_pb2.ExportModelRequest) -> Sequence[Format]:
     unknown = set(request.formats) - FORMATS.keys()
     if unknown:
-        raise InvalidRequest("formats", f"{unknown.pop()} is no format: INT8 and FLOAT16 can be made")
+        raise InvalidRequest("formats", f"{unknown.pop()} is no format: INT8, FLOAT16, ANY_SIZE and PLAIN can be made")
     return [FORMATS[number] for number in request.formats]
 
 

@@ -156,7 +156,7 @@ def _scaled(deep: Array, remarks: set[Remark]) -> Image.Image | Fault:
 
 def _over(background: tuple[int, int, int], image: Image.Image, remarks: set[Remark]) -> Image.Image:
     """What transparent pixels hold is never seen, and often noise or black: they become what a page shows."""
-    is_grey = image.mode in GREY_MODES
+    is_grey = image.mode in GREY_MODES and len(set(background)) == 1
     layer = image.convert("RGBA")
     if layer.getchannel("A").getextrema() != (255, 255):
         remarks.add(Remark.TRANSPARENT)
