@@ -19,6 +19,7 @@ from neunets.cost import cost
 from neunets.errors import NeunetsError
 from neunets.graph import Graph
 from neunets.phrases import phrases
+from neunets.preprocessing import Preprocessing
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -89,12 +90,11 @@ def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.A
     graph = graph_from_proto(trial.graph)
     weights = artifacts.get(refs["weights"].sha256)
     probe = load(artifacts.get(refs["probe"].sha256))
-    done = trained.dataset.preprocessing
-    preprocessing = preprocessing_from_proto(done) if trained.dataset.HasField("preprocessing") else None
+    preprocessing = _preprocessing(trained.dataset)
     model = export_onnx(graph, load(weights), classes, trial.recipe.test_mirror, preprocessing)
-    if preprocessing is not None and done.resized:
-        model = to_any_size(model)
+    if preprocessing is not None and trained.dataset.preprocessing.resized:
         check_resizing(preprocessing)
+        model = to_any_size(model)
     measures = _measures(artifacts.get(refs["predictions"].sha256), classes) if "predictions" in refs else None
     figures = {
         **trial.result.metrics,
@@ -117,6 +117,11 @@ def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.A
         for name, (data, media_type) in contents.items()
     ]
     return files, figures
+
+
+def _preprocessing(dataset: service_pb2.Dataset) -> Preprocessing | None:
+    """None for sequences, and for data that were registered before it was kept."""
+    return preprocessing_from_proto(dataset.preprocessing) if dataset.HasField("preprocessing") else None
 
 
 def _measures(predictions: bytes, classes: Sequence[str]) -> Measures | None:
@@ -187,6 +192,8 @@ def _card(
         test_held_out=dataset.test_held_out,
         classes=tuple(dataset.classes),
         input=graph.input,
+        preprocessing=_preprocessing(dataset),
+        is_any_size=dataset.preprocessing.resized > 0,
         params=price.params,
         flops=price.flops,
         valid_accuracy=figures.get("valid_accuracy", float("nan")),

@@ -13,8 +13,13 @@ from PIL import Image
 
 from clients.test_predict import CLASSES, COLOUR, GREY, SEQUENCE, model, pixels, save, save_image
 from neunets.errors import InvalidRequest
+from neunets.graph import Graph, Input, Node
+from neunets.images import resized
+from neunets.preprocessing import Fit, Preprocessing
+from neunets.reference import initialise
 from neunets_client import predict_all
 from neunets_client.predict import BATCH
+from neunets_engine.export import export_onnx, to_any_size
 
 
 def answers(file: Path, x: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -71,6 +76,43 @@ def test_a_picture_is_read_as_its_file_would_be(mode: str, tmp_path: Path) -> No
 def test_sequences_are_arrays(shape: tuple[int, ...], tmp_path: Path) -> None:
     file, x = model(tmp_path, SEQUENCE), np.random.default_rng(1).normal(size=shape)
     check(file, x, x.reshape(5, 6, 1).astype(np.float32))
+
+
+@pytest.mark.parametrize("source", [GREY, COLOUR], ids=["grey", "colour"])
+def test_a_model_of_any_size_takes_pictures_and_arrays_of_any(source: Input, tmp_path: Path) -> None:
+    file, channels = model(tmp_path, source), source.shape[2]
+    made = tmp_path / "any.onnx"
+    made.write_bytes(to_any_size(file.read_bytes()))
+    x = [pixels(9, 30, 3), pixels(17, 8, channels), pixels(*source.shape)]
+    files = [save_image(tmp_path / f"{number}.png", each.squeeze()) for number, each in enumerate(x)]
+    expected = predict_all(file, files)
+    for given in (files, x, [Image.fromarray(each.squeeze()) for each in x]):
+        np.testing.assert_array_equal(predict_all(made, given).labels, expected.labels)
+        np.testing.assert_allclose(predict_all(made, given).probabilities, expected.probabilities, rtol=1e-5)
+    for row, each in enumerate(x):  # the runtime itself
+        np.testing.assert_allclose(answers(made, each[np.newaxis])[0][0], expected.probabilities[row], atol=0.02)
+    check(made, x[2], x[2][np.newaxis])
+    np.testing.assert_allclose(predict_all(made, x[0]).probabilities[0], expected.probabilities[0], rtol=1e-5)
+
+
+def test_the_way_of_training_is_the_way_of_prediction(tmp_path: Path) -> None:
+    nodes = (Node("flat", "flatten", ("image",)), Node("logits", "linear", ("flat",), {"units": len(CLASSES)}))
+    graph, picture = Graph(COLOUR, nodes, "logits"), Image.fromarray(pixels(40, 9, 3))
+    weights = initialise(graph, np.random.default_rng(0))
+    for fit in Fit:
+        done = Preprocessing(5, 4, 3, fit, background=(0, 0, 0))
+        (tmp_path / "m.onnx").write_bytes(export_onnx(graph, weights, CLASSES, preprocessing=done))
+        x = np.asarray(resized(picture, done))
+        check(tmp_path / "m.onnx", picture, x[np.newaxis])
+
+
+def test_a_preprocessing_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    content = model(tmp_path, GREY).read_bytes()
+    for said, other in ((b'"stretch"', b'"melting"'), (b'"fit"', b'"fat"'), (b'{"height"', b'["height"')):
+        assert said in content
+        (tmp_path / "odd.onnx").write_bytes(content.replace(said, other))
+        with pytest.raises(InvalidRequest, match=r"odd\.onnx: its preprocessing cannot be read"):
+            predict_all(tmp_path / "odd.onnx", [pixels(*GREY.shape)])
 
 
 REFUSED: dict[str, tuple[Any, str]] = {

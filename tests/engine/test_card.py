@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neunets.graph import DataType, Input
+from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.export import Ancestor, ModelCard, measure
 from neunets_engine.export.card import NOT_MEASURED
 
@@ -29,6 +30,8 @@ CARD = ModelCard(
     test_held_out=True,
     classes=("cat", "dog"),
     input=Input("image", (28, 20, 1), DataType.UINT8, (33.25,), (78.5,)),
+    preprocessing=Preprocessing(28, 20, 1, Fit.PAD),
+    is_any_size=False,
     params=12345,
     flops=6789012,
     valid_accuracy=0.925,
@@ -99,6 +102,27 @@ def test_the_markdown_says_everything() -> None:
         *("17", "3,661 s", "onnx 1.99, torch 2.98", "conv1: conv\nlogits: linear"),
     ):
         assert part in text
+
+
+def test_how_images_were_resized_is_said() -> None:
+    found = rows(CARD.to_markdown())
+    assert found["size"] == "28 high, 20 wide"
+    assert found["other aspects"] == "whole, in the middle between black bars"
+    assert "(255, 255, 255)" in found["transparent pixels"]
+    said = json.loads(CARD.to_json())["preprocessing"]
+    assert Preprocessing.from_metadata(json.dumps(said)) == CARD.preprocessing
+    assert (said["filter"], said["antialias"], said["orientation"]) == ("bilinear", True, "exif")
+    assert "--any-size" in CARD.to_markdown()
+
+
+def test_a_model_of_any_size_says_so() -> None:
+    text = replace(CARD, is_any_size=True).to_markdown()
+    assert "uint8 (N, height, width, channels), NHWC" in text
+    assert "The file does all of it but the first step" in text
+
+
+def test_sequences_have_no_section_on_images() -> None:
+    assert "## Images" not in replace(CARD, preprocessing=None).to_markdown()
 
 
 def test_a_test_set_of_the_source_is_told_from_one_held_out() -> None:

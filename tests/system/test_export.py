@@ -1,4 +1,4 @@
-"""A model in other number formats, as the command line's user meets them."""
+"""A model in other formats, as the command line's user meets them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from engines import follow
 from exported import RUN, keep_exported
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
+from neunets_client import predict_all
 from neunets_client.client import Client
 
 CLI: Final = (sys.executable, "-m", "neunets_client")
 NODE: Final = Path(__file__).parents[1] / "node"
-FORMATS: Final = ("int8", "float16")
 BOTH: Final = ("--format", "int8", "--format", "float16")
+FORMATS: Final = ("int8", "float16", "any-size", "plain")
+ALL: Final = (*BOTH, "--any-size", "--plain")
 
 
 def cli(*words: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -42,7 +44,7 @@ def exported(run_id: str, home: Path, tmp_path_factory: pytest.TempPathFactory) 
     """The folder, and what the command said of each format."""
     out = tmp_path_factory.mktemp("exported")
     server = f"unix:{home}/engine.sock"
-    done = cli("export", run_id, "--out", out, *BOTH, "--max-drop", "50", "--server", server, "--json")
+    done = cli("export", run_id, "--out", out, *ALL, "--max-drop", "50", "--server", server, "--json")
     assert done.returncode == 0, done.stderr
     return out, json.loads(done.stdout.splitlines()[-1])
 
@@ -62,7 +64,7 @@ def test_what_was_made_is_listed_with_the_model(
     exported: tuple[Path, list[dict[str, Any]]], client: Client, run_id: str
 ) -> None:
     model = client.model(client.get(f"runs/{run_id}").model)
-    assert {variant.file for variant in model.variants} == {"model.int8.onnx", "model.float16.onnx"}
+    assert {variant.file for variant in model.variants} == {f"model.{wanted}.onnx" for wanted in FORMATS}
     assert {variant.file for variant in model.variants} <= {artifact.file for artifact in model.artifacts}
 
 
@@ -75,7 +77,7 @@ def test_predict_takes_a_variant(wanted: str, exported: tuple[Path, list[dict[st
     assert (done.returncode, done.stdout.split("\t")[1]) == (0, "1")
 
 
-@pytest.mark.parametrize("wanted", FORMATS)
+@pytest.mark.parametrize("wanted", FORMATS[:-1])
 def test_node_runs_a_variant(
     wanted: str, exported: tuple[Path, list[dict[str, Any]]], images: Path, tmp_path: Path
 ) -> None:
@@ -99,7 +101,7 @@ def test_a_format_that_is_worse_is_refused_on_stderr_with_its_code(tmp_path: Pat
     words = ("export", RUN, "--home", tmp_path / "home", "--out", tmp_path / "out", *BOTH)
     done = cli(*words)
     assert done.returncode == 1
-    assert [line.split()[0] for line in done.stderr.splitlines()] == list(FORMATS)
+    assert [line.split()[0] for line in done.stderr.splitlines()] == ["int8", "float16"]
     assert "50.00%" in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"model.onnx", "card.md", "card.json"}
     assert cli(*words, "--max-drop", "60").returncode == 0
@@ -123,3 +125,38 @@ def test_an_unknown_format_is_refused(client: Client, run_id: str) -> None:
     unspecified = service_pb2.ExportModelRequest.FORMAT_UNSPECIFIED
     with pytest.raises(InvalidRequest, match="formats"):
         client.export(client.get(f"runs/{run_id}").model, [unspecified])
+
+
+def of_many_sizes(folder: Path) -> list[Path]:
+    """Two classes of noise in coarse and fine grains, as colour images of as many sizes as there are."""
+    rng, files = np.random.default_rng(0), []
+    for number in range(96):
+        name, (width, height) = ("coarse", "fine")[number % 2], rng.integers(20, 90, 2)
+        grains = rng.integers(0, 256, (4, 5, 3) if name == "coarse" else (height, width, 3), dtype=np.uint8)
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        files.append(folder / name / f"{number:03d}.png")
+        Image.fromarray(grains).resize((int(width), int(height)), Image.Resampling.NEAREST).save(files[-1])
+    return files
+
+
+def test_images_of_many_sizes_lead_to_a_model_that_resizes_them_as_training_did(
+    client: Client, home: Path, tmp_path: Path
+) -> None:
+    files = of_many_sizes(tmp_path / "images")
+    data = client.register(str(tmp_path / "images"), image_size=(24, 32), image_fit="pad")
+    name = follow(client, client.create(data.name, synthesizer="good", trials=2, seed=1).name).run.name
+    done = cli("export", name, "--out", tmp_path / "out", "--plain", "--server", f"unix:{home}/engine.sock")
+    assert done.returncode == 0, done.stderr
+    model = tmp_path / "out" / "model.onnx"
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    said = json.loads(session.get_modelmeta().custom_metadata_map["preprocessing"])
+    assert said == json.loads((tmp_path / "out" / "card.json").read_text())["preprocessing"]
+    assert (said["height"], said["width"], said["fit"]) == (24, 32, "pad")
+    found = predict_all(model, files)
+    np.testing.assert_array_equal(predict_all(tmp_path / "out" / "model.plain.onnx", files).labels, found.labels)
+    assert len(set(found.labels)) == 2
+    for row, file in enumerate(files):
+        with Image.open(file) as image:
+            probabilities, labels = session.run(["probabilities", "label"], {"image": np.asarray(image)[np.newaxis]})
+        np.testing.assert_allclose(probabilities[0], found.probabilities[row], atol=0.02)
+        assert labels[0] == found.labels[row]

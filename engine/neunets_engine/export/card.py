@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from neunets.graph import Input
+from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.export.measures import Measures
 from neunets_engine.export.scores import calibration_table, class_table, confusion_table, pair_table, percent, table
 
@@ -26,6 +27,20 @@ import onnxruntime
 session = onnxruntime.InferenceSession("model.onnx")
 probabilities, label = session.run(["probabilities", "label"], {{"{name}": x}})  # x: {dtype} {shape}
 ```"""
+
+FITS: Final = {
+    Fit.STRETCH: "stretched",
+    Fit.PAD: "whole, in the middle between black bars",
+    Fit.CROP: "cropped to the middle",
+}
+RESIZED_INSIDE: Final = (
+    "The file does all of it but the first step. Where the model was trained on 1 or 3 channels, an image may have 1 "
+    "(grey), 2 (with alpha), 3 (red, green, blue) or 4 (with alpha)."
+)
+RESIZED_OUTSIDE: Final = (
+    "`neunets predict` does so. Other filters give other pixels, and other answers: OpenCV's `INTER_LINEAR` is not "
+    "antialiased. `neunets export RUN --any-size` writes a file that resizes images itself."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,8 @@ class ModelCard:
     test_held_out: bool  # out of the source's only set
     classes: tuple[str, ...]
     input: Input
+    preprocessing: Preprocessing | None  # of image files; None: sequences
+    is_any_size: bool  # the exported file resizes images itself
     params: int
     flops: int
     valid_accuracy: float
@@ -76,6 +93,7 @@ class ModelCard:
         """One object with the fields of this class, a line each; a figure that was not measured is null."""
         values = asdict(self)
         values["input"]["dtype"] = self.input.dtype.value
+        values["preprocessing"] = None if self.preprocessing is None else self.preprocessing.to_json()
         values["recipe"] = json.loads(self.recipe)
         values["versions"] = dict(self.versions)
         lines = [
@@ -90,6 +108,7 @@ class ModelCard:
             "Figures": pair_table(self._figures()),
             **self._scores(),
             "Use": self._use(),
+            **self._images(),
             "Data": pair_table(self._data()),
             "How it was found": self._origin(),
             "Training": self._picture("curve.svg") + pair_table(self._training()),
@@ -134,12 +153,30 @@ class ModelCard:
 
     def _use(self) -> str:
         name, layout = ("image", "NHWC") if len(self.input.shape) == 3 else ("sequence", "NLC")
-        shape = "(" + ", ".join(["N", *map(str, self.input.shape)]) + f"), {layout}"
+        extents = ["height", "width", "channels"] if self.is_any_size else list(map(str, self.input.shape))
+        shape = "(" + ", ".join(["N", *extents]) + f"), {layout}"
         return (
             USE.format(name=name, dtype=self.input.dtype.value, shape=shape)
             + "\n\nValues as stored: the model normalises them itself, per channel, "
             + f"by the mean {_numbers(self.input.mean)} and the standard deviation {_numbers(self.input.std)}."
         )
+
+    def _images(self) -> dict[str, str]:
+        """What became of image files in training, which an application repeats."""
+        done = self.preprocessing
+        if done is None:
+            return {}
+        who = RESIZED_INSIDE if self.is_any_size else RESIZED_OUTSIDE
+        colours = {1: "grey, ITU-R 601", 3: "red, green, blue"}.get(done.channels, f"{done.channels} channels")
+        steps = {
+            "orientation": "turned as EXIF says",
+            "transparent pixels": f"laid over the colour {done.background}",
+            "colours": colours,
+            "size": f"{done.height} high, {done.width} wide",
+            "other aspects": FITS[done.fit],
+            "filter": "Pillow's bilinear, antialiased; rounded to 8 bits after the rows and after the columns",
+        }
+        return {"Images": pair_table(steps) + "\n\n" + who}
 
     def _data(self) -> dict[str, str]:
         origin = "held out of the source's only set" if self.test_held_out else "the source's own test set"

@@ -137,6 +137,12 @@ def export(
     run: str,
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
     formats: Annotated[list[Format] | None, typer.Option("--format", help="Also in these numbers; repeatable.")] = None,
+    any_size: Annotated[
+        bool, typer.Option("--any-size", help="Also a file that takes images of any size, and resizes them itself.")
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Also a file of floats alone: for OpenCV, and converters to TFLite.")
+    ] = False,
     max_drop: Annotated[
         float | None,
         typer.Option(min=0.0, max=100.0, help="Points of accuracy a format may cost; by default 0.5."),
@@ -152,7 +158,8 @@ def export(
         found = client.get(run_name(run))
         if not found.model:
             raise InvalidRequest("run", f"{run} is {run_state(found)} and has no exported model")
-        numbers = [service_pb2.ExportModelRequest.Format.Value(f"FORMAT_{wish.name}") for wish in formats or ()]
+        names = [wish.name for wish in formats or ()] + ["ANY_SIZE"] * any_size + ["PLAIN"] * plain
+        numbers = [service_pb2.ExportModelRequest.Format.Value(f"FORMAT_{name}") for name in names]
         variants = client.export(found.model, numbers, None if max_drop is None else max_drop / 100.0)
         model = client.model(found.model)
         for path in client.download(found.model, out):
@@ -172,7 +179,9 @@ def _compare(model: service_pb2.Model, variants: Sequence[service_pb2.Variant], 
     base = {"format": "float32", "file": "model.onnx", "accuracy": accuracy, "bytes": size}
     rows: list[dict[str, object]] = [{**base, "latency_ms": latency_ms, "refused": ""}]
     for variant in variants:
-        name = service_pb2.ExportModelRequest.Format.Name(variant.format).removeprefix("FORMAT_").lower()
+        name = (
+            service_pb2.ExportModelRequest.Format.Name(variant.format).removeprefix("FORMAT_").lower().replace("_", "-")
+        )
         row = {"format": name, "file": variant.file, "accuracy": variant.accuracy, "bytes": variant.bytes}
         rows.append({**row, "latency_ms": variant.latency_ms, "refused": variant.refused})
     table = Table("format", "test accuracy", "bytes", "latency", "file")
