@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from neunets.errors import InvalidRequest
-from neunets.images import Fault, Remark, decode, header, resized
+from neunets.images import Fault, Remark, decode, header, resized, resized_array
 from neunets.preprocessing import Fit, Preprocessing
 from neunets.service.v1 import service_pb2
 from neunets_engine.datasets import Request, register
@@ -200,6 +200,27 @@ def test_the_user_s_size_is_taken(tmp_path: Path) -> None:
     assert tuple(dataset.input.shape) == (7, 9, 3)
     assert preprocessing_from_proto(dataset.preprocessing) == Preprocessing(7, 9, 3, Fit.PAD)
     assert dataset.preprocessing.resized == 9
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_arrays_of_images_get_the_size_of_the_user(channels: int, tmp_path: Path) -> None:
+    x = pixels(20, 8, 6, channels)
+    np.savez(tmp_path / "x.npz", x_train=x, y_train=labels(20), x_test=x[:4], y_test=[0, 1, 0, 1])
+    dataset = register(Request(str(tmp_path / "x.npz"), size=Size(12, 5), fit=Fit.PAD), tmp_path / "root")
+    done = preprocessing_from_proto(dataset.preprocessing)
+    assert (done, dataset.preprocessing.resized) == (Preprocessing(12, 5, channels, Fit.PAD), 24)
+    assert "24 images are resized to 5 x 12 and padded" in dataset.warnings[0]
+    assert dict(dataset.meta_features)["height/max"] == 8.0
+    kept = np.load(tmp_path / "root" / dataset.sha256 / "x_test.npy")
+    np.testing.assert_array_equal(kept, [resized_array(image, done) for image in x[:4]])
+    if channels == 3:
+        np.testing.assert_array_equal(kept[0], resized(Image.fromarray(x[0]), done))
+
+
+def test_sequences_have_no_size(tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x_train=np.ones((20, 8)), y_train=labels(20))
+    with pytest.raises(InvalidRequest, match="sequences, which have no height and width"):
+        register(Request(str(tmp_path / "x.npz"), size=Size(4, 4)), tmp_path / "root")
 
 
 def test_equal_arrays_that_were_made_in_other_ways_are_other_data(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from neunets.images import Encoded, Fault
 from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
-from neunets_engine.datasets.sizes import Size, choose_size, size_features
+from neunets_engine.datasets.sizes import Size, choose_size, resizing_told, size_features
 from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal
 
 __all__ = ["Pictures", "Reading", "read_pictures"]
@@ -51,7 +51,7 @@ def read_pictures(
         classes,
         _examples(train, wanted, reading, remarks),
         None if test is None else _examples(test, wanted, reading, remarks),
-        warnings + _told(all_sizes, resized, wanted),
+        warnings + resizing_told(all_sizes, resized, wanted),
         remarks,
         size_features(sizes) | {"grey_fraction": float(is_grey.mean())},
         wanted,
@@ -91,13 +91,3 @@ def _check(fault: tuple[int, Fault] | None, begin: int, pictures: Pictures) -> N
     if fault is not None:
         place, why = fault
         raise refusal(pictures.name(begin + place), why.text, why.fix)
-
-
-def _told(sizes: Array, resized: int, wanted: Preprocessing) -> tuple[str, ...]:
-    if not resized:
-        return ()
-    (least_w, least_h), (most_w, most_h) = sizes.min(axis=0), sizes.max(axis=0)
-    count = f"{resized:,} image{' is' if resized == 1 else 's are'} resized to {wanted.width} x {wanted.height}"
-    found = f"the images are {least_w} to {most_w} pixels wide and {least_h} to {most_h} high"
-    way = {Fit.STRETCH: "", Fit.PAD: " and padded", Fit.CROP: " and cropped"}[wanted.fit]
-    return (f"{count}{way}: {found}; --image-size sets another size, --image-fit whether they are padded or cropped",)

@@ -11,7 +11,7 @@ import numpy as np
 
 from neunets.errors import InvalidRequest
 from neunets.graph import DataType, Input
-from neunets.preprocessing import Fit, Preprocessing
+from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2
 from neunets.wire import input_to_proto
 from neunets_engine.datasets.arrays import read_digits, read_npz
@@ -24,6 +24,7 @@ from neunets_engine.datasets.named import NAMED, read_named
 from neunets_engine.datasets.opening import check_file
 from neunets_engine.datasets.pictures import Reading
 from neunets_engine.datasets.profile import meta_features, warnings_of
+from neunets_engine.datasets.resized import in_size
 from neunets_engine.datasets.sizes import LARGEST, Size
 from neunets_engine.datasets.source import Source, Tell, refusal
 from neunets_engine.datasets.split import held_out
@@ -59,7 +60,7 @@ def register(request: Request, root: Path, tell: Tell = lambda _: None) -> servi
     _check_request(request)
     with Decoders() as decoders:
         reading = Reading(decoders, tell, request.size, request.fit)
-        source = _check(request.source, _read(request.source, reading))
+        source = in_size(_check(request.source, _read(request.source, reading)), request.size, request.fit)
         division = _divide(source, request)
         kept = keep(source, division, root, tell)
     return _dataset(request.source, source, division, kept)
@@ -139,7 +140,7 @@ def _divide(source: Source, request: Request) -> Division:
 
 
 def _dataset(name: str, source: Source, division: Division, kept: Kept) -> service_pb2.Dataset:
-    labels = source.train.y[~division.aside]
+    done, labels = source.preprocessing, source.train.y[~division.aside]
     class_rows = np.bincount(labels[~division.is_valid], minlength=len(source.classes))
     return service_pb2.Dataset(
         name=f"datasets/{kept.digest}",
@@ -157,16 +158,8 @@ def _dataset(name: str, source: Source, division: Division, kept: Kept) -> servi
         meta_features=meta_features(source, kept, class_rows),
         duplicates=kept.duplicates,
         bytes=kept.bytes,
-        preprocessing=_preprocessing(source),
+        preprocessing=None if done is None else preprocessing_to_proto(done, source.resized),
     )
-
-
-def _preprocessing(source: Source) -> service_pb2.Preprocessing | None:
-    """Of images; None: of sequences."""
-    if len(source.train.shape) != 3:
-        return None
-    done = source.preprocessing or Preprocessing.of_shape(source.train.shape)
-    return preprocessing_to_proto(done, source.resized)
 
 
 def _input(shape: tuple[int, ...], kept: Kept) -> Input:

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.datasets.source import Array
 
-__all__ = ["LARGEST", "Size", "choose_size", "size_features"]
+__all__ = ["LARGEST", "Size", "choose_size", "resizing_told", "size_features"]
 
 # Of a side: a network takes no larger image.
 LARGEST: Final = 1024
@@ -51,3 +52,14 @@ def size_features(sizes: Array) -> dict[str, float]:
         found = {"min": side.min(), "median": np.median(side), "max": side.max()}
         features |= {f"{name}/{key}": float(value) for key, value in found.items()}
     return features | {"aspect/median": float(np.median(sizes[:, 0] / sizes[:, 1]))}
+
+
+def resizing_told(sizes: Array, resized: int, wanted: Preprocessing) -> tuple[str, ...]:
+    """`sizes` (N, 2): width and height of all images; `resized`: how many have another size than is wanted."""
+    if not resized:
+        return ()
+    (least_w, least_h), (most_w, most_h) = sizes.min(axis=0), sizes.max(axis=0)
+    count = f"{resized:,} image{' is' if resized == 1 else 's are'} resized to {wanted.width} x {wanted.height}"
+    found = f"the images are {least_w} to {most_w} pixels wide and {least_h} to {most_h} high"
+    way = {Fit.STRETCH: "", Fit.PAD: " and padded", Fit.CROP: " and cropped"}[wanted.fit]
+    return (f"{count}{way}: {found}; --image-size sets another size, --image-fit whether they are padded or cropped",)

@@ -68,7 +68,7 @@ class Source:
     warnings: tuple[str, ...] = ()
     remarks: Remarks = field(default_factory=Remarks)
     meta_features: Mapping[str, float] = field(default_factory=dict)  # of the images before they were resized
-    preprocessing: Preprocessing | None = None  # of images that were files; None: sequences, or images kept as they are
+    preprocessing: Preprocessing | None = None  # of images that were files, at first; then of arrays of images as well
     resized: int = 0  # images that had another size
 
 

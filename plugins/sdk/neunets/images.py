@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from neunets.files import open_regular
 from neunets.preprocessing import Preprocessing
 
-__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized"]
+__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized", "resized_array"]
 
 T = TypeVar("T")
 Array: TypeAlias = NDArray[Any]
@@ -103,6 +103,12 @@ def resized(image: Image.Image, wanted: Preprocessing) -> Image.Image:
     whole = Image.new(image.mode, (wanted.width, wanted.height))  # black
     whole.paste(content, placement.corner)
     return whole
+
+
+def resized_array(image: Array, wanted: Preprocessing) -> Array:
+    """`image` (H, W, C) uint8, of any number of channels, in the size that is wanted."""
+    channels = [resized(Image.fromarray(image[..., channel]), wanted) for channel in range(image.shape[2])]
+    return np.stack([np.asarray(channel) for channel in channels], axis=-1)
 
 
 def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | Fault:
