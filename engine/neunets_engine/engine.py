@@ -47,6 +47,7 @@ __all__ = ["EngineSettings", "Remote", "serve"]
 
 LOG: Final = logging.getLogger(__name__)
 EXPIRE_EVERY_S: Final = 1.0
+FIT_EVERY_S: Final = 0.5
 GRACE_S: Final = 2.0
 SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values())
 
@@ -100,13 +101,19 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
 async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
-    scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
+    scheduler, clock = Scheduler(store, settings.patience, slots=len(settings.devices)), RunClock(store)
     # A socket an epoch: the workers of an engine that was taken over from do not come to this one.
     for left in home.glob("host-*.sock"):
         left.unlink(missing_ok=True)
     endpoint = f"unix:{home / f'host-{epoch}.sock'}"
     executor = LocalExecutor(
-        endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost, settings.trainer
+        endpoint,
+        settings.devices,
+        settings.memory_bytes,
+        home / "workers",
+        scheduler.lost,
+        settings.trainer,
+        scheduler.starts.has_asked,
     )
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
@@ -153,6 +160,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
+        asyncio.create_task(_fit(scheduler, executor)),
     ]
     await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
@@ -189,3 +197,18 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
         for worker in await scheduler.expire():
             LOG.warning("worker %s is silent or hangs: it is started again", worker)
             executor.kill(worker)
+
+
+async def _fit(scheduler: Scheduler, executor: LocalExecutor) -> None:
+    """Keep as many workers as the open runs need."""
+    while True:
+        await asyncio.sleep(FIT_EVERY_S)
+        wanted = scheduler.waiting.workers
+        executor.add_up_to(wanted)
+        idle = scheduler.fit(executor.beyond(wanted))
+        for worker in reversed(executor.beyond(wanted)):
+            if worker not in idle:
+                break
+            LOG.info("worker %s is not needed any more", worker)
+            await executor.remove(worker)
+            await scheduler.lost(worker, "it is not needed any more")

@@ -137,8 +137,8 @@ def _write_labels(source: Source, division: Division, folder: Path) -> list[_Arr
 def _digest(source: Source, files: list[_ArrayFile]) -> str:
     state = hashlib.sha256("\0".join(source.classes).encode())
     done = source.preprocessing
-    if done is not None and (source.resized or done != Preprocessing.of_shape(done.shape)):
-        state.update(repr(done).encode())  # the same arrays may come from images of other sizes: other models for users
+    if done is not None and done != Preprocessing.of_shape(done.shape):
+        state.update(repr(done).encode())  # equal arrays, which other models come from
     for file in files:
         state.update(file.digest())
     return state.hexdigest()

@@ -71,6 +71,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
                 self._probes.is_waiting,
                 min(max(1, request.most), MOST_JOBS),
                 request.flops,
+                request.warning,
             )
         if trials:
             record = self._store.run(trials[0].run)  # all are of one run

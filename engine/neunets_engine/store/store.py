@@ -356,6 +356,16 @@ class Store:
 
         await self._change(run_id, work)
 
+    async def begin_search(self, run_id: str, began_s: float) -> None:
+        """Note that a worker is ready, after so many wall seconds."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            record.began_s = began_s
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
     async def end_search(self, run_id: str) -> None:
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
