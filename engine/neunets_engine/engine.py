@@ -13,8 +13,7 @@ from typing import Final
 
 import grpc
 import psutil
-from grpc_health.v1 import _async as health_aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from neunets.service.v1 import service_pb2, service_pb2_grpc
@@ -35,10 +34,11 @@ from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
+from neunets_engine.service.readiness import ReadinessService
 from neunets_engine.service.runs import RunsService
 from neunets_engine.service.synthesizers import SynthesizersService
 from neunets_engine.service.trainer import TrainerService
-from neunets_engine.store import Store
+from neunets_engine.store import Store, check_files
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
 from neunets_engine.tenure import lock_home, step_down
@@ -91,6 +91,7 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     home = settings.home
     prepare(home)
     with keeping(home), lock_home(home):
+        check_files(home / "store", [home / "artifacts", home / "datasets"])
         store = Store(home / "store")
         try:
             await _serve(settings, store, await store.take_epoch(step_down), stop)
@@ -146,8 +147,8 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets", picks), api)
     service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
-    healthy = health_aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
+    readiness = ReadinessService(store, SERVICES)
+    health_pb2_grpc.add_HealthServicer_to_server(readiness, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
     bind(api, settings.listen, home)
 
@@ -167,13 +168,11 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         if settings.take_up in ("all", run_id):
             await supervisor.take_up(run_id)
     await api.start()
-    for name in ("", *SERVICES):
-        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     LOG.info("epoch %d, %d slots, %s", epoch, executor.slots, settings.listen)
     try:
         await stop.wait()
     finally:
-        await healthy.enter_graceful_shutdown()
+        readiness.end()
         await supervisor.close()
         await picks.close()
         for task in background:
