@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError
+from neunets_engine.datasets.bounds import PATIENCE_S, Bounds
 from neunets_engine.engine import EngineSettings, Remote, serve
 from neunets_engine.executor import TRAINER, local_devices
 from neunets_engine.plugins import parse_manifest
@@ -41,6 +42,15 @@ def main() -> int:
     parser.add_argument(
         "--trainer", type=shlex.split, default=TRAINER, help="command of a worker that speaks neunets.worker.v1"
     )
+    parser.add_argument(
+        "--read-memory", type=float, metavar="GB",
+        help="that reading a data set may take, and as much again to decode its images; by default a third of what is "
+        "free for each",
+    )  # fmt: skip
+    parser.add_argument(
+        "--read-patience", type=float, default=PATIENCE_S, metavar="S",
+        help="a reading without progress ends after so many seconds",
+    )  # fmt: skip
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     devices = [name for name in arguments.devices.split(",") if name] or local_devices()
@@ -57,6 +67,7 @@ def main() -> int:
         plugins,
         remote=_remote(arguments),
         trainer=arguments.trainer,
+        reading=Bounds(int(1e9 * (arguments.read_memory or 0)), arguments.read_patience),
     )
     try:
         asyncio.run(_run(settings, arguments.child_of))

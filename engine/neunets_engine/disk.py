@@ -13,7 +13,7 @@ from typing import Final
 
 from neunets.errors import NotReady
 
-__all__ = ["DiskFull", "Reserve", "disk_full", "is_full", "keeping"]
+__all__ = ["DiskFull", "Reserve", "disk_full", "free_bytes", "is_full", "keeping"]
 
 CODES: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 # With less than this, what a write has met is the end of the disk, whatever it is called.
@@ -24,9 +24,9 @@ class DiskFull(NotReady):
     """There was no room for a write: runs are paused until somebody has made some."""
 
 
-def disk_full(folder: Path | str) -> DiskFull:
-    """For the disk of `folder`."""
-    free = f"{_free_bytes(folder) / 1e6:.1f} MB are free"
+def disk_full(folder: Path | str, needed: str = "") -> DiskFull:
+    """For the disk of `folder`. `needed`: what was to be written."""
+    free = f"{free_bytes(folder) / 1e6:.1f} MB are free" + (f", {needed}" if needed else "")
     return DiskFull(f"the disk of {folder} is full ({free}): make room there, then go on with `neunets resume RUN`")
 
 
@@ -35,7 +35,7 @@ def is_full(folder: Path | str, error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno in CODES
     # NumPy and LMDB tell a short write in words of their own, without a number.
-    return any(os.strerror(code) in str(error) for code in CODES) or _free_bytes(folder) < LEAST_FREE_BYTES
+    return any(os.strerror(code) in str(error) for code in CODES) or free_bytes(folder) < LEAST_FREE_BYTES
 
 
 @contextmanager
@@ -59,7 +59,7 @@ class Reserve:
 
     def take(self) -> None:
         """Hold the room, again where it was given up; does nothing while the disk is almost full."""
-        if self._held or _free_bytes(self._path.parent) < 2 * self._size + LEAST_FREE_BYTES:
+        if self._held or free_bytes(self._path.parent) < 2 * self._size + LEAST_FREE_BYTES:
             return
         with contextlib.suppress(OSError):
             # No zeros: file systems that compress would hold no room for them.
@@ -72,7 +72,7 @@ class Reserve:
         self._held = False
 
 
-def _free_bytes(folder: Path | str) -> int:
+def free_bytes(folder: Path | str) -> int:
     """For this user; of an address that is no folder here, as much as could be."""
     try:
         return shutil.disk_usage(folder).free

@@ -13,7 +13,8 @@ from typing import Final
 
 import grpc
 import psutil
-from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1 import _async as health_aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from neunets.service.v1 import service_pb2, service_pb2_grpc
@@ -23,6 +24,9 @@ from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 from neunets.worker.v1 import worker_pb2_grpc
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.clock import RunClock
+from neunets_engine.datasets.bounds import Bounds
+from neunets_engine.datasets.integrity import Checked
+from neunets_engine.datasets.process import Reader
 from neunets_engine.disk import DiskFull, keeping
 from neunets_engine.executor import TRAINER, LocalExecutor
 from neunets_engine.home import prepare
@@ -34,11 +38,10 @@ from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
-from neunets_engine.service.readiness import ReadinessService
 from neunets_engine.service.runs import RunsService
 from neunets_engine.service.synthesizers import SynthesizersService
 from neunets_engine.service.trainer import TrainerService
-from neunets_engine.store import Store, check_files
+from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
 from neunets_engine.tenure import lock_home, step_down
@@ -47,7 +50,6 @@ __all__ = ["EngineSettings", "Remote", "serve"]
 
 LOG: Final = logging.getLogger(__name__)
 EXPIRE_EVERY_S: Final = 1.0
-FIT_EVERY_S: Final = 0.5
 GRACE_S: Final = 2.0
 SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values())
 
@@ -67,7 +69,8 @@ class EngineSettings:
 
     `take_up`: unfinished runs to go on with: "all", "none", or the id of one; `plugins`: beside the installed ones;
     `memory_bytes`: that all workers may use together; `remote`: None: synthesizers are children of the engine;
-    `trainer`: the command of a worker, which speaks `neunets.worker.v1`.
+    `trainer`: the command of a worker, which speaks `neunets.worker.v1`; `reading`: what may be taken to
+    read data.
     """
 
     home: Path
@@ -79,6 +82,7 @@ class EngineSettings:
     memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
     remote: Remote | None = None
     trainer: Sequence[str] = TRAINER
+    reading: Bounds = field(default_factory=Bounds)
 
 
 async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
@@ -91,7 +95,6 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     home = settings.home
     prepare(home)
     with keeping(home), lock_home(home):
-        check_files(home / "store", [home / "artifacts", home / "datasets"])
         store = Store(home / "store")
         try:
             await _serve(settings, store, await store.take_epoch(step_down), stop)
@@ -102,19 +105,13 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
 async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
-    scheduler, clock = Scheduler(store, settings.patience, slots=len(settings.devices)), RunClock(store)
+    scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
     # A socket an epoch: the workers of an engine that was taken over from do not come to this one.
     for left in home.glob("host-*.sock"):
         left.unlink(missing_ok=True)
     endpoint = f"unix:{home / f'host-{epoch}.sock'}"
     executor = LocalExecutor(
-        endpoint,
-        settings.devices,
-        settings.memory_bytes,
-        home / "workers",
-        scheduler.lost,
-        settings.trainer,
-        scheduler.starts.has_asked,
+        endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost, settings.trainer
     )
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
@@ -125,6 +122,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     enrolments = Enrolments(
         store.synthesizers, authority, credentials, remote.host if remote is not None else None, life_s
     )
+    reader, checked = Reader(home / "datasets", settings.reading), Checked()
     picks = Picks(store, artifacts, scheduler, executor.slots)
     supervisor = Supervisor(resources, manifests, enrolments, home / "plugins", endpoint, epoch)
 
@@ -143,12 +141,13 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         )
 
     api = grpc.aio.server(interceptors=[AioStatusInterceptor()], options=SERVER_OPTIONS)
-    service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
+    service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor, home / "datasets", checked), api)
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets", picks), api)
-    service_pb2_grpc.add_DatasetsServicer_to_server(DatasetsService(store, home / "datasets"), api)
+    datasets = DatasetsService(store, home / "datasets", reader, checked)
+    service_pb2_grpc.add_DatasetsServicer_to_server(datasets, api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
-    readiness = ReadinessService(store, SERVICES)
-    health_pb2_grpc.add_HealthServicer_to_server(readiness, api)
+    healthy = health_aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
     bind(api, settings.listen, home)
 
@@ -161,18 +160,20 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
-        asyncio.create_task(_fit(scheduler, executor)),
     ]
     await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
         if settings.take_up in ("all", run_id):
             await supervisor.take_up(run_id)
     await api.start()
+    for name in ("", *SERVICES):
+        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     LOG.info("epoch %d, %d slots, %s", epoch, executor.slots, settings.listen)
     try:
         await stop.wait()
     finally:
-        readiness.end()
+        await healthy.enter_graceful_shutdown()
+        await reader.close()
         await supervisor.close()
         await picks.close()
         for task in background:
@@ -196,18 +197,3 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
         for worker in await scheduler.expire():
             LOG.warning("worker %s is silent or hangs: it is started again", worker)
             executor.kill(worker)
-
-
-async def _fit(scheduler: Scheduler, executor: LocalExecutor) -> None:
-    """Keep as many workers as the open runs need."""
-    while True:
-        await asyncio.sleep(FIT_EVERY_S)
-        wanted = scheduler.waiting.workers
-        executor.add_up_to(wanted)
-        idle = scheduler.fit(executor.beyond(wanted))
-        for worker in reversed(executor.beyond(wanted)):
-            if worker not in idle:
-                break
-            LOG.info("worker %s is not needed any more", worker)
-            await executor.remove(worker)
-            await scheduler.lost(worker, "it is not needed any more")

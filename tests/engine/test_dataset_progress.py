@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from engines import engine
-from neunets.errors import InvalidRequest, NotReady
+from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 from neunets_engine.datasets.progress import Latest
@@ -24,25 +24,12 @@ async def test_the_latest_progress_is_told_until_the_reading_ends() -> None:
             time.sleep(0.1)
         return "data"
 
-    with Latest() as latest:
-        reading = asyncio.ensure_future(asyncio.to_thread(read, latest))
-        told = [progress async for progress in latest.until(reading)]
+    latest = Latest()
+    reading = asyncio.ensure_future(asyncio.to_thread(read, latest))
+    told = [progress async for progress in latest.until(reading)]
     assert await reading == "data"
     assert told
     assert [progress.done for progress in told] == sorted(progress.done for progress in told)
-
-
-async def test_a_reading_that_nobody_waits_for_ends() -> None:
-    def read(latest: Latest) -> None:
-        while True:
-            latest.tell(Progress("decoding", 0, 0))
-            time.sleep(0.01)
-
-    with Latest() as latest:
-        reading = asyncio.ensure_future(asyncio.to_thread(read, latest))
-        await asyncio.sleep(0.05)
-    with pytest.raises(NotReady, match="nobody waits"):
-        await reading
 
 
 def test_a_client_chooses_the_size_and_hears_refusals(tmp_path: Path) -> None:

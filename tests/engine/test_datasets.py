@@ -27,7 +27,7 @@ def read(source: Path | str, root: Path, seed: int = 0, **fractions: float) -> s
 
 
 def kept(dataset: service_pb2.Dataset, root: Path) -> dict[str, NDArray[Any]]:
-    return {file.stem: np.load(file) for file in (root / dataset.sha256).iterdir()}
+    return {file.stem: np.load(file) for file in (root / dataset.sha256).glob("*.npy")}
 
 
 def in_some_order(x: NDArray[Any], y: NDArray[Any]) -> list[tuple[bytes, int]]:

@@ -13,16 +13,17 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import numpy as np
 
-from neunets.errors import NotReady
 from neunets.images import Encoded, Fault, Remark, decode, header
 from neunets.preprocessing import Preprocessing
 from neunets.process import die_with_parent
-from neunets_engine.datasets.source import Array
+from neunets_engine.datasets.bounds import Bounds, limit_memory, note_files, noted
+from neunets_engine.datasets.source import Array, refusal
 
 __all__ = ["PART", "Decoded", "Decoders", "Measured", "decode_part", "measure_part"]
 
@@ -32,6 +33,7 @@ PART: Final = 64  # images of one call
 PART_BYTES: Final = 4 << 20  # of pixels at most, where one image is not larger
 # Work of one process before others are started, which takes about as long.
 PATIENCE_S: Final = 0.5
+MOST_NAMES: Final = 4
 WAITING: Final = 3  # calls of each process that are under way or done
 
 
@@ -80,10 +82,14 @@ class Decoders:
     0.95 (images of 24 to 96 pixels) and 1.06 (400 to 700 pixels) times what one did, processes 1.6 and 1.3 times.
     """
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, patience_s: float = PATIENCE_S, bounds: Bounds | None = None, notes: Path | None = None) -> None:
+        """`bounds`: of their memory. `notes`: a folder where each notes the file that it reads."""
         self._pool: ProcessPoolExecutor | None = None
         self._first: Future[int] = Future()
-        self._cores = len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
+        self._cores = cores if bounds is None else bounds.decoders(cores)
+        self._memory_bytes = None if bounds is None else bounds.decoder_bytes(cores)
+        self._notes = notes
         self._patience_s = patience_s if self._cores > 1 else math.inf
 
     def __enter__(self) -> Self:
@@ -100,7 +106,7 @@ class Decoders:
         return self._over(partial(decode_part, wanted=wanted), iter(parts))
 
     def _over(self, work: Callable[[Part], T], parts: Iterator[Part]) -> Iterator[T]:
-        """Results in the order of `parts`. Raises: NotReady where a process was killed."""
+        """Results in the order of `parts`. Raises: InvalidRequest where a process was killed."""
         while not self.is_ready():
             begin = time.monotonic()
             part = next(parts, None)
@@ -117,7 +123,9 @@ class Decoders:
             return False
         if self._pool is None:
             # Not forked: gRPC's threads do not live through it.
-            self._pool = ProcessPoolExecutor(self._cores, get_context("spawn"), _begin)
+            self._pool = ProcessPoolExecutor(
+                self._cores, get_context("spawn"), _begin, (self._memory_bytes, self._notes)
+            )
             self._first = self._pool.submit(os.getpid)
         return self._first.done()
 
@@ -131,12 +139,20 @@ class Decoders:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise NotReady("a process that decodes images was killed: is there enough memory?") from error
+            names = noted(self._notes)[:MOST_NAMES] if self._notes is not None else []
+            text = "a process that decoded it was killed, perhaps for want of memory"
+            raise refusal(
+                " or ".join(names) or "an image", text, "replace it, make it smaller, or free memory"
+            ) from error
         finally:
             for future in waiting:
                 future.cancel()
 
 
-def _begin() -> None:
+def _begin(memory_bytes: int | None, notes: Path | None) -> None:
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the engine, which then ends this process
+    if memory_bytes is not None:
+        limit_memory(memory_bytes)
+    if notes is not None:
+        note_files(notes)

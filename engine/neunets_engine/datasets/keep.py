@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
 import shutil
 import tempfile
@@ -15,15 +17,17 @@ from typing import BinaryIO, Final, Self
 
 import numpy as np
 
+from neunets.canonical import framed
 from neunets.preprocessing import Preprocessing
 from neunets_engine.datasets.duplicates import Duplicate, find_duplicates, fingerprints
+from neunets_engine.datasets.integrity import Sum, fault_of, write_sums
 from neunets_engine.datasets.moments import Moments
 from neunets_engine.datasets.source import Array, Progress, Source, Tell
-from neunets_engine.disk import keeping
+from neunets_engine.disk import disk_full, free_bytes, keeping
 
 __all__ = ["Division", "Kept", "keep"]
 
-SCRATCH: Final = "part"
+SCRATCH: Final = "part-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +51,22 @@ class Kept:
     duplicate: Duplicate | None  # the first
 
 
-def keep(source: Source, division: Division, root: Path, tell: Tell) -> Kept:
-    """All files or none: the folder gets its name once they are whole."""
+def keep(source: Source, division: Division, root: Path, tell: Tell, scratch: Path | None = None) -> Kept:
+    """All files or none: the folder gets its name once they are whole.
+
+    `scratch`: a folder on the disk of `root`, which the caller removes; None: one of its own. What is kept already and
+    is damaged is replaced.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    with keeping(root), _scratch(root) as folder:
+    with keeping(root), _scratch(root, scratch) as folder:
+        _check_room(source, root)
         moments = Moments(source.train.shape[-1])
         x = _write_examples(source, division, folder, moments, tell)
-        others = _write_labels(source, division, folder)
-        digest = _digest(source, [*x, *others])
+        files = [*x, *_write_labels(source, division, folder)]
+        digest = _digest(source, files)
         duplicates, first = find_duplicates(x[0].path, x[0].fingerprints(), x[1].path, x[1].fingerprints())
-        size = sum(file.stat().st_size for file in folder.iterdir())
+        size = sum(file.path.stat().st_size for file in files)
+        write_sums(folder, {file.path.name: file.sum() for file in files})
         _name(folder, root / digest)
     return Kept(digest, size, *moments.result(), duplicates, first)
 
@@ -68,32 +77,42 @@ class _ArrayFile:
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
         self.path = path
         self._head = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-        self._hash = hashlib.sha256(f"{path.stem} {dtype} {shape}".encode())
+        self._hash = hashlib.sha256()
+        self._bytes = 0
         self._fingerprints: list[Array] = []
         self._stream: BinaryIO | None = None
 
     def __enter__(self) -> Self:
         self._stream = self.path.open("wb")
-        np.lib.format.write_array_header_1_0(self._stream, self._head)
+        head = io.BytesIO()
+        np.lib.format.write_array_header_1_0(head, self._head)
+        self._write(head.getbuffer())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         assert self._stream is not None
+        self._stream.flush()
+        os.fsync(self._stream.fileno())  # before its name says that it is whole
         self._stream.close()
 
     def append(self, block: Array, with_fingerprints: bool = False) -> None:
-        assert self._stream is not None
         block = np.ascontiguousarray(block)
-        self._stream.write(block.data)
-        self._hash.update(block.data)
+        self._write(block.data)
         if with_fingerprints:
             self._fingerprints.append(fingerprints(block))
 
-    def digest(self) -> bytes:
-        return self._hash.digest()
+    def sum(self) -> Sum:
+        """Of the whole file, with its header, which tells type and shape."""
+        return Sum(self._bytes, self._hash.hexdigest())
 
     def fingerprints(self) -> Array:
         return np.concatenate(self._fingerprints) if self._fingerprints else np.zeros(0, np.uint64)
+
+    def _write(self, data: memoryview) -> None:
+        assert self._stream is not None
+        self._stream.write(data)
+        self._hash.update(data)
+        self._bytes += data.nbytes
 
 
 def _write_examples(
@@ -135,34 +154,41 @@ def _write_labels(source: Source, division: Division, folder: Path) -> list[_Arr
 
 
 def _digest(source: Source, files: list[_ArrayFile]) -> str:
-    state = hashlib.sha256("\0".join(source.classes).encode())
+    """Each part stands behind its length, so that no two data sets have one digest."""
+    parts = [b"dataset 2", str(len(source.classes)).encode(), *(name.encode() for name in source.classes)]
     done = source.preprocessing
-    if done is not None and done != Preprocessing.of_shape(done.shape):
-        state.update(repr(done).encode())  # equal arrays, which other models come from
+    if done is not None and (source.resized or done != Preprocessing.of_shape(done.shape)):
+        parts.append(repr(done).encode())  # the same arrays may come from images of other sizes: other models for users
     for file in files:
-        state.update(file.digest())
-    return state.hexdigest()
+        parts += [file.path.name.encode(), file.sum().sha256.encode()]
+    return hashlib.sha256(framed(parts)).hexdigest()
+
+
+def _check_room(source: Source, root: Path) -> None:
+    """Raises: DiskFull before anything is written."""
+    rows = len(source.train.y) + (0 if source.test is None else len(source.test.y))
+    size = rows * math.prod(source.train.shape) * (1 if len(source.train.shape) == 3 else 4)
+    if size > free_bytes(root):
+        raise disk_full(root, f"the arrays of these data take {size / 1e6:,.1f} MB")
 
 
 @contextmanager
-def _scratch(root: Path) -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(dir=root, prefix=f"{SCRATCH}-{os.getpid()}-"))
+def _scratch(root: Path, given: Path | None) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(dir=given or root, prefix=SCRATCH))
     try:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)  # it is not there any more where all went well
 
 
-def _sweep(root: Path) -> None:
-    """Remove what an engine that was killed has left: only one works on a folder at a time."""
-    for folder in root.glob(f"{SCRATCH}-*"):
-        if not folder.name.startswith(f"{SCRATCH}-{os.getpid()}-"):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
 def _name(scratch: Path, folder: Path) -> None:
     try:
         os.rename(scratch, folder)
-    except OSError:  # the same content is there already
+    except OSError:  # there is such a folder already
         if not folder.exists():
             raise
+        if fault_of(folder):
+            damaged = scratch.with_name(f"{scratch.name}-damaged")
+            os.rename(folder, damaged)
+            os.rename(scratch, folder)
+            shutil.rmtree(damaged, ignore_errors=True)

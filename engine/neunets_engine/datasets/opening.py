@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO, cast
 
-from neunets.files import check_regular, open_regular
+from neunets.files import open_regular
 from neunets_engine.datasets.source import refusal
 
 __all__ = ["LARGEST_EXAMPLE", "check_example", "check_file", "check_member", "open_file", "text_lines"]
@@ -23,7 +23,7 @@ LONGEST_LINE: Final = 1 << 20
 def check_file(path: Path | str) -> None:
     """For libraries that open a path themselves. Raises: InvalidRequest where `path` is no regular file."""
     try:
-        check_regular(path)
+        open_regular(path).close()
     except OSError as error:
         raise _unreadable(path, error) from error
 
@@ -32,7 +32,7 @@ def open_file(path: Path | str) -> BinaryIO:
     """To be read, unpacked where its name ends in .gz. Raises: InvalidRequest where `path` is no regular file."""
     try:
         if os.fspath(path).endswith(".gz"):
-            check_regular(path)
+            open_regular(path).close()
             return cast(BinaryIO, gzip.open(path))
         return open_regular(path)
     except OSError as error:

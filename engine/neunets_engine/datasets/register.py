@@ -15,6 +15,7 @@ from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2
 from neunets.wire import input_to_proto
 from neunets_engine.datasets.arrays import read_digits, read_npz
+from neunets_engine.datasets.bounds import NOTES, Bounds
 from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv
 from neunets_engine.datasets.decoding import Decoders
 from neunets_engine.datasets.folder import SUFFIXES, is_class_folder, read_folder
@@ -52,17 +53,24 @@ class Request:
     fit: Fit = Fit.STRETCH
 
 
-def register(request: Request, root: Path, tell: Tell = lambda _: None) -> service_pb2.Dataset:
+def register(
+    request: Request,
+    root: Path,
+    tell: Tell = lambda _: None,
+    scratch: Path | None = None,
+    bounds: Bounds | None = None,
+) -> service_pb2.Dataset:
     """Keep the data of `request.source` in a folder of `root`, named by the hash of its arrays.
 
-    Raises: InvalidRequest, which names the file and the fix.
+    `scratch`: for what is half done, removed by the caller; `bounds`: of the processes that decode. Raises:
+    InvalidRequest, which names the file and the fix.
     """
     _check_request(request)
-    with Decoders() as decoders:
+    with Decoders(bounds=bounds, notes=None if scratch is None else scratch / NOTES) as decoders:
         reading = Reading(decoders, tell, request.size, request.fit)
         source = in_size(_check(request.source, _read(request.source, reading)), request.size, request.fit)
         division = _divide(source, request)
-        kept = keep(source, division, root, tell)
+        kept = keep(source, division, root, tell, scratch)
     return _dataset(request.source, source, division, kept)
 
 

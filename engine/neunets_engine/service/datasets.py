@@ -13,8 +13,9 @@ import grpc
 from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.datasets import Request, register
-from neunets_engine.datasets.preview import contact_sheet
+from neunets_engine.datasets import Request
+from neunets_engine.datasets.integrity import Checked
+from neunets_engine.datasets.process import Reader
 from neunets_engine.datasets.progress import Latest
 from neunets_engine.datasets.sizes import Size
 from neunets_engine.datasets.wire import FITS
@@ -28,22 +29,29 @@ USUAL_IMAGES: Final = 8
 
 
 class DatasetsService(service_pb2_grpc.DatasetsServicer):
-    def __init__(self, store: Store, root: Path) -> None:
+    """What users' files hold is read in processes of their own: `reader`."""
+
+    def __init__(self, store: Store, root: Path, reader: Reader, checked: Checked) -> None:
         self._store = store
         self._root = root
+        self._reader = reader
+        self._checked = checked
 
     async def Register(
         self, request: service_pb2.RegisterDatasetRequest, context: Context
     ) -> AsyncIterator[service_pb2.RegisterDatasetResponse]:
         if not request.source:
             raise InvalidRequest("source", "name a folder, a file, or a built-in data set such as digits")
-        source = wanted(request)
-        with Latest() as latest:
-            reading = asyncio.ensure_future(asyncio.to_thread(register, source, self._root, latest.tell))
+        latest = Latest()
+        reading = asyncio.create_task(self._reader.register(wanted(request), latest.tell))
+        try:
             async for now in latest.until(reading):
                 progress = service_pb2.ReadProgress(stage=now.stage, done=now.done, total=now.total)
                 yield service_pb2.RegisterDatasetResponse(progress=progress)
             dataset = await reading
+        finally:
+            reading.cancel()  # where nobody waits any more
+            await asyncio.wait([reading])
         yield service_pb2.RegisterDatasetResponse(dataset=await self._store.put_dataset(dataset))
 
     async def Describe(self, request: service_pb2.DescribeDatasetRequest, context: Context) -> service_pb2.Dataset:
@@ -58,7 +66,8 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         if len(dataset.input.shape) != 3:
             raise UnsupportedProblem(f"{dataset.source} holds sequences: there are contact sheets of images alone")
         count = request.images_a_class or USUAL_IMAGES
-        png = await asyncio.to_thread(contact_sheet, self._root / dataset.sha256, dataset.classes, count)
+        await asyncio.to_thread(self._checked.check, self._root / dataset.sha256, dataset.source)
+        png = await self._reader.sheet(dataset, count)
         return service_pb2.PreviewDatasetResponse(png=png)
 
 

@@ -11,7 +11,7 @@ from typing import Final
 from neunets.graph import AttributeValue, Graph, Node
 from neunets.ops import REMEMBERED, Given, attributes_of, given_by
 
-__all__ = ["canonical_hash"]
+__all__ = ["canonical_hash", "framed"]
 
 # Operators whose inputs may be exchanged.
 COMMUTATIVE: Final = frozenset({"add"})
@@ -37,7 +37,7 @@ def canonical_hash(graph: Graph) -> str:
         inputs = [digests[name] for name in node.inputs]
         if node.op in COMMUTATIVE:
             inputs.sort()
-        digests[node.name] = hashlib.sha256(_head(node) + _framed(inputs)).digest()
+        digests[node.name] = hashlib.sha256(_head(node) + framed(inputs)).digest()
     reached, stack = {graph.output}, [graph.output]
     sources = {node.name: node.inputs for node in graph.nodes}
     while stack:
@@ -59,14 +59,15 @@ def _head(node: Node) -> bytes:
 def _told(op: str, given: Given) -> bytes:
     values = attributes_of(Node("", op, (), {name: value for name, _, value in given}))
     attributes = [f"{name}=".encode() + _bytes(value) for name, value in sorted(values.items())]
-    return _framed([op.encode(), *attributes, b"|"])
+    return framed([op.encode(), *attributes, b"|"])
 
 
 def _digest(parts: Iterable[bytes]) -> bytes:
-    return hashlib.sha256(_framed(parts)).digest()
+    return hashlib.sha256(framed(parts)).digest()
 
 
-def _framed(parts: Iterable[bytes]) -> bytes:
+def framed(parts: Iterable[bytes]) -> bytes:
+    """One after the other, each behind its length, so that no two lists give the same bytes."""
     return b"".join(struct.pack(">I", len(part)) + part for part in parts)
 
 
