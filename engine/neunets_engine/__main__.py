@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError
+from neunets.users import Users
 from neunets_engine.datasets.bounds import PATIENCE_S, Bounds
 from neunets_engine.engine import EngineSettings, Remote, serve
 from neunets_engine.executor import TRAINER, local_devices
 from neunets_engine.plugins import parse_manifest
 
+LOOK_EVERY_S: Final = 0.5
 PLUGINS: Final = "NEUNETS_PLUGINS"
 
 
@@ -39,6 +41,7 @@ def main() -> int:
     parser.add_argument("--plugin-host", help="HOST:PORT under which they reach it; by default --plugin-listen")
     parser.add_argument("--certificate-life", type=float, default=86400.0, help="of their certificates, in seconds")
     parser.add_argument("--child-of", type=int, help="id of a process: when it ends, the engine ends in good order")
+    parser.add_argument("--while-used", action="store_true", help="end in good order once no command uses its home")
     parser.add_argument(
         "--trainer", type=shlex.split, default=TRAINER, help="command of a worker that speaks neunets.worker.v1"
     )
@@ -70,7 +73,7 @@ def main() -> int:
         reading=Bounds(int(1e9 * (arguments.read_memory or 0)), arguments.read_patience),
     )
     try:
-        asyncio.run(_run(settings, arguments.child_of))
+        asyncio.run(_run(settings, arguments.child_of, Users(settings.home) if arguments.while_used else None))
     except NeunetsError as error:
         print(error.message, file=sys.stderr)
         return 2 if isinstance(error, InvalidRequest) else 3
@@ -84,13 +87,23 @@ def _remote(arguments: argparse.Namespace) -> Remote | None:
     return Remote(arguments.plugin_listen, host, arguments.certificate_life)
 
 
-async def _run(settings: EngineSettings, parent: int | None) -> None:
+async def _run(settings: EngineSettings, parent: int | None, users: Users | None) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if parent is not None and sys.platform == "linux":
         _stop_after(parent, stop)
+    watching = asyncio.create_task(_stop_unused(users, stop)) if users is not None else None
     await serve(settings, stop)
+    if watching is not None:
+        watching.cancel()
+
+
+async def _stop_unused(users: Users, stop: asyncio.Event) -> None:
+    """Set `stop` once no command uses the engine. It has been started by one, which uses it."""
+    while not users.are_none():
+        await asyncio.sleep(LOOK_EVERY_S)
+    stop.set()
 
 
 def _stop_after(process: int, stop: asyncio.Event) -> None:

@@ -157,7 +157,7 @@ def test_an_engine_that_wakes_after_another_took_over_drives_nothing(
                 before.resume()
 
 
-def test_an_engine_ends_with_the_process_that_it_belongs_to(tmp_path: Path) -> None:
+def test_an_embedded_engine_ends_with_its_last_user_however_that_ends(tmp_path: Path) -> None:
     program = (
         "import sys; from pathlib import Path; from neunets_client.connection import Connection\n"
         "connection = Connection(None, Path(sys.argv[1])); connection.ensure()\n"

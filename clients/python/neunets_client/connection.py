@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -16,7 +17,9 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.errors import NotReady
+from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.sockets import check_home
+from neunets.users import Users
 
 __all__ = ["CHANNEL_OPTIONS", "Connection", "default_home"]
 
@@ -41,11 +44,12 @@ def default_home() -> Path:
 
 
 class Connection:
-    """A channel for the time of a `with`; owns the embedded engine's process where there is one.
+    """A channel for the time of a `with`, and a use of the embedded engine where there is one.
 
     With `server`, a gRPC target. Else the engine that works on `home` (None: `default_home()`), started if none does;
-    it goes on with the unfinished runs that `take_up` names: "all", "none", or the id of one. Raises: InvalidRequest if
-    the path of `home` is too long, NotReady if no engine answers.
+    it goes on with the unfinished runs that `take_up` names: "all", "none", or the id of one. It ends when nobody uses
+    it any more, whoever has started it. Raises: InvalidRequest if the path of `home` is too long, NotReady if no
+    engine answers.
     """
 
     def __init__(self, server: str | None = None, home: str | Path | None = None, *, take_up: str = "none") -> None:
@@ -58,6 +62,7 @@ class Connection:
         self.take_up = take_up
         self._process: subprocess.Popen[bytes] | None = None
         self._starts = 0
+        self._users = Users(self._home)
         self._lock = threading.Lock()  # the engine is started once, whoever misses it first
         self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
 
@@ -83,46 +88,62 @@ class Connection:
             self._ensure()
 
     def recover(self) -> None:
-        """Start an embedded engine again where it has ended; others come back by themselves. Raises: NotReady."""
-        if self._may_start:
-            self.ensure()
+        """Start an embedded engine again where it has ended; others come back by themselves. Raises: NotReady.
+
+        Where another command has started it, it is asked to go on with this one's run.
+        """
+        if not self._may_start:
+            return
+        starts = self._starts
+        self.ensure()
+        if self._starts == starts and self.take_up not in ("all", "none"):
+            request = service_pb2.ResumeRunRequest(name=f"runs/{self.take_up}")
+            with suppress(grpc.RpcError):  # it goes on already, or has ended
+                service_pb2_grpc.RunsStub(self.channel).Resume(request, timeout=START_DEADLINE_S)
 
     def _ensure(self) -> None:
         if not self._may_start:
             if not self._answers(2 * PROBE_DEADLINE_S):
                 raise NotReady(f"no engine answers at {self.target}: start one with `neunets up`")
             return
+        self._join()
         process = self._process
         if process is not None and process.poll() is None:
             if self._answers(START_DEADLINE_S, lambda: process.poll() is None):
                 return
             if process.poll() is None:
                 raise NotReady(f"the engine has not answered for {START_DEADLINE_S:g} s: {_last_line(self._log)}")
-        if process is None and (self._home / "engine.sock").exists() and self._answers(PROBE_DEADLINE_S):
-            return
-        self._start()
+        with (self._home / "start.lock").open("ab") as starting:  # one of several commands starts it
+            fcntl.flock(starting, fcntl.LOCK_EX)
+            if not ((self._home / "engine.sock").exists() and self._answers(PROBE_DEADLINE_S)):
+                self._start()
 
     def close(self) -> None:
-        """Stop the embedded engine; its unfinished runs can be resumed."""
+        """Use the embedded engine no more. Where nobody else does it ends; its unfinished runs can be resumed."""
         self.channel.close()
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            try:
-                self._process.wait(STOP_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+        process = self._process
+        if process is not None and process.poll() is None:
+            if self._users.are_none():
+                _end(process)
+            else:
+                threading.Thread(target=process.wait, name="embedded engine", daemon=True).start()  # when others end it
+        self._users.leave()
+
+    def _join(self) -> None:
+        if self._users.has_joined:
+            return
+        try:
+            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._users.join()
+        except OSError as error:
+            raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
 
     def _start(self) -> None:
         self._starts += 1
         if self._starts > MOST_STARTS:
             raise NotReady(f"the engine ended {MOST_STARTS} times; see {self._log}")
-        try:
-            self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
         command = [sys.executable, "-P", "-m", "neunets_engine", "--home", str(self._home), "--listen", self.target]
-        command += ["--take-up", self.take_up, "--child-of", str(os.getpid())]
+        command += ["--take-up", self.take_up, "--while-used"]
         with self._log.open("ab") as output:
             # A session of its own: Ctrl-C is for this process, which then stops the engine in good order.
             self._process = subprocess.Popen(
@@ -144,6 +165,15 @@ class Connection:
             if not is_alive():
                 return False
         return False
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_DEADLINE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _last_line(log: Path) -> str:

@@ -115,7 +115,7 @@ def synthesize(
     "accuracy" (default), "balanced_accuracy", "macro_f1". `mirror`: whether mirrored images keep their class; None: it
     is measured. `image_size`: of all images, of a square or (height, width); None: chosen from theirs. `image_fit`: how
     images of another aspect are brought to it: "stretch", "pad" with black, or "crop" to the middle. `out`: folder of
-    the model, by default neunets-RUN. Without `server` an engine is started, and ends with the call. An interrupt
+    the model, by default neunets-RUN. Without `server` an engine is started, and ends with its last user. An interrupt
     (Ctrl-C, or a notebook's stop button) takes the best network so far; a second one leaves the run as it is, to be
     resumed. Raises: InvalidRequest; IllegalTransition where the run has come to no model.
     """
