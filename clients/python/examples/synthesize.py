@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def main() -> None:
         if not finished.model:
             raise SystemExit(f"{run.name} has no model: {finished.reason}")
         client.download(finished.model, given.out)
-    predict(given.out / "model.onnx", given.images, given.out / "predictions.csv")
+    predict(given.out / "model.onnx", dataset.input.shape, given.images, given.out / "predictions.csv")
 
 
 def told(event: service_pb2.RunEvent) -> str:
@@ -48,10 +49,9 @@ def told(event: service_pb2.RunEvent) -> str:
             return ""
 
 
-def predict(model: Path, images: Path, out: Path) -> None:
-    """Write one line an image: the probabilities of the classes."""
+def predict(model: Path, shape: Iterable[int], images: Path, out: Path) -> None:
+    """Write one line an image of `shape` (H, W, C): the probabilities of the classes."""
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    shape = session.get_inputs()[0].shape[1:]
     x = np.fromfile(images, np.uint8).reshape(-1, *shape)
     probabilities, labels = session.run(["probabilities", "label"], {"image": x})
     np.savetxt(out, probabilities, fmt="%.9g", delimiter=",")

@@ -39,7 +39,13 @@ func run(ctx context.Context, server, data string, spec neunets.Spec, images, ou
 		return err
 	}
 	defer client.Close()
-	model, err := synthesize(ctx, client, data, spec)
+	dataset, err := client.Register(ctx, data)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%s: %d training rows of %d classes\n", data, dataset.GetTrainRows(), len(dataset.GetClasses()))
+	spec.Dataset = dataset.GetName()
+	model, err := synthesize(ctx, client, spec)
 	if err != nil {
 		return err
 	}
@@ -55,7 +61,7 @@ func run(ctx context.Context, server, data string, spec neunets.Spec, images, ou
 	if err != nil {
 		return err
 	}
-	probabilities, err := predict(filepath.Join(out, "model.onnx"), raw)
+	probabilities, err := predict(filepath.Join(out, "model.onnx"), raw, dataset.GetInput().GetShape())
 	if err != nil {
 		return err
 	}
@@ -63,13 +69,7 @@ func run(ctx context.Context, server, data string, spec neunets.Spec, images, ou
 }
 
 // synthesize gives the name of the model that was found.
-func synthesize(ctx context.Context, client *neunets.Client, data string, spec neunets.Spec) (string, error) {
-	dataset, err := client.Register(ctx, data)
-	if err != nil {
-		return "", err
-	}
-	fmt.Printf("%s: %d training rows of %d classes\n", data, dataset.GetTrainRows(), len(dataset.GetClasses()))
-	spec.Dataset = dataset.GetName()
+func synthesize(ctx context.Context, client *neunets.Client, spec neunets.Spec) (string, error) {
 	started, err := client.Start(ctx, spec)
 	if err != nil {
 		return "", err

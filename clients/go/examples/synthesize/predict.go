@@ -14,8 +14,9 @@ import (
 // batch is how many images go through the model at a time.
 const batch = 256
 
-// predict gives the probabilities of raw uint8 images, a row an image. Images are normalised inside the model.
-func predict(model string, images []byte) (rows [][]float32, err error) {
+// predict gives the probabilities of raw uint8 images of extents (H, W, C), a row an image. Images are normalised inside
+// the model.
+func predict(model string, images []byte, extents []uint32) (rows [][]float32, err error) {
 	onnx.SetSharedLibraryPath(os.Getenv("ONNXRUNTIME_LIB"))
 	if err := onnx.InitializeEnvironment(); err != nil {
 		return nil, fmt.Errorf("ONNX Runtime by ONNXRUNTIME_LIB=%q: %w", os.Getenv("ONNXRUNTIME_LIB"), err)
@@ -25,8 +26,11 @@ func predict(model string, images []byte) (rows [][]float32, err error) {
 	if err != nil {
 		return nil, err
 	}
-	shape := inputs[0].Dimensions[1:] // without the batch
-	size := int(shape.FlattenedSize())
+	shape, size := onnx.Shape{}, 1 // of one image; the model's own is open where it takes images of any size
+	for _, extent := range extents {
+		shape = append(shape, int64(extent))
+		size *= int(extent)
+	}
 	if inputs[0].DataType != onnx.TensorElementDataTypeUint8 || len(images)%size != 0 {
 		return nil, fmt.Errorf("%d bytes are no images of %v %v", len(images), shape, inputs[0].DataType)
 	}
