@@ -26,6 +26,7 @@ CLI: Final = (sys.executable, "-m", "neunets_client")
 NODE: Final = Path(__file__).parents[1] / "node"
 BOTH: Final = ("--format", "int8", "--format", "float16")
 FORMATS: Final = ("int8", "float16", "any-size", "plain")
+FILES: Final = ("model.onnx", "model.any-size.onnx", "model.plain.onnx")
 ALL: Final = (*BOTH, "--any-size", "--plain")
 
 
@@ -58,6 +59,8 @@ def test_each_format_is_written_with_its_figures(exported: tuple[Path, list[dict
         assert row["latency_ms"] > 0.0
     assert [row["format"] for row in json.loads((out / "card.json").read_text())["variants"]] == list(FORMATS)
     assert "## Other formats" in (out / "card.md").read_text()
+    shapes = {name: onnxruntime.InferenceSession(out / name).get_inputs()[0].shape for name in FILES}
+    assert [shapes[name][1:] for name in FILES] == [[8, 8, 1], ["height", "width", "channels"], [1, 8, 8]]
 
 
 def test_what_was_made_is_listed_with_the_model(
