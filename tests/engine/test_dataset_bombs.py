@@ -113,3 +113,16 @@ def test_is_refused_by_name(bomb: str, tmp_path: Path) -> None:
     with pytest.raises(InvalidRequest, match=said):
         register(Request(str(make(tmp_path / "data"))), tmp_path / "kept")
     assert not list((tmp_path / "kept").glob("*"))
+
+
+def test_names_that_are_no_text_are_refused_readably(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "data", X, Y)
+    broken = Path(os.fsdecode(bytes(source / "cat") + b"/\xff.png"))
+    broken.write_bytes(b"no image")
+    with pytest.raises(InvalidRequest, match=r"\\udcff.png: it cannot be read as an image") as caught:
+        register(Request(str(source)), tmp_path / "kept")
+    caught.value.message.encode()
+    broken.unlink()
+    (source / "cat").rename(os.fsdecode(bytes(source) + b"/\xff"))
+    with pytest.raises(InvalidRequest, match=r"the name of class .* is no UTF-8; rename its folder"):
+        register(Request(str(source)), tmp_path / "kept")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, Unpack
 
@@ -59,15 +59,16 @@ class Client:
 
         `image_size`: of all images, of a square or (height, width); by default chosen from theirs. `image_fit`: how an
         image of another aspect is brought to it: "stretch", "pad" with black, or "crop" to the middle. `tell` is called
-        with every progress, at least once a second.
+        with every progress, at least once a second; what it raises ends the reading.
         """
         request = calls.reading(source, seed, image_size, image_fit)
         dataset = service_pb2.Dataset()
-        for response in self._follow(feeds.Reading(request)):
-            if response.HasField("dataset"):
-                dataset = response.dataset
-            elif tell is not None:
-                tell(response.progress)
+        with closing(self._follow(feeds.Reading(request))) as responses:  # where `tell` raises, reading ends
+            for response in responses:
+                if response.HasField("dataset"):
+                    dataset = response.dataset
+                elif tell is not None:
+                    tell(response.progress)
         return dataset
 
     def dataset(self, name: str) -> service_pb2.Dataset:
@@ -264,7 +265,7 @@ class Client:
             if not token:
                 return
 
-    def _follow(self, feed: Feed[Item]) -> Iterator[Item]:
+    def _follow(self, feed: Feed[Item]) -> Generator[Item, None, None]:
         attempts = Attempts(feed.deadline_s, feed.patience, self._rng)
         while True:
             stream = feed.method(self._connection.channel)(feed.request(), timeout=attempts.deadline_s)

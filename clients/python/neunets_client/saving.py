@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from neunets.errors import InvalidRequest, NeunetsError
 from neunets.service.v1 import service_pb2
+from neunets_client.source import is_text, shown
 
 __all__ = ["DamagedFile", "check_folder", "saving"]
 
@@ -60,11 +61,20 @@ def saving(folder: Path, artifact: service_pb2.Artifact) -> Iterator[_Part]:
         scratch.unlink(missing_ok=True)
 
 
-def check_folder(out: Path, field: str) -> None:
-    """Whether a model could be written, before anything is trained. Raises: InvalidRequest of `field`."""
+def check_folder(out: Path | None, field: str) -> None:
+    """Whether a model could be written, before anything is trained. `out`: None: the current folder.
+
+    Raises: InvalidRequest of `field`.
+    """
+    if out is not None and not is_text(str(out)):
+        raise InvalidRequest(field, f"{shown(str(out))} is no name in UTF-8: choose another")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        folder = out if out is not None else Path.cwd()
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:
+        what = f"{out} cannot be made a folder" if out is not None else "the current folder cannot be used"
+        raise InvalidRequest(field, f"{what}: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # permissions alone do not tell, on a disk that is only read
     except OSError as error:
-        raise InvalidRequest(field, f"{out} cannot be made a folder: {error.strerror}") from error
-    if not os.access(out, os.W_OK):
-        raise InvalidRequest(field, f"{out} cannot be written to")
+        raise InvalidRequest(field, f"{folder} cannot be written to ({error.strerror}): name another folder") from error

@@ -16,11 +16,13 @@ from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
 from neunets_client.calls import ImageFit
 from neunets_client.client import Client
 from neunets_client.connection import Connection
+from neunets_client.foresight import Foresight
 from neunets_client.frames import trials_frame
 from neunets_client.interruptible import Interruptible
 from neunets_client.predict import Example, Predictions, predict_all
 from neunets_client.progress import Progress, SynthesisView
 from neunets_client.saving import check_folder
+from neunets_client.source import source_of
 from neunets_client.states import run_state
 
 if TYPE_CHECKING:
@@ -121,11 +123,17 @@ def synthesize(
     """
     began = time.monotonic()
     budget_s = _budget_s(budget, trials)
-    if out is not None:
-        check_folder(Path(out), "out")
+    foresight = Foresight(budget_s, "budget", lambda: time.monotonic() - began)
+    source = source_of(data, "data")
+    check_folder(Path(out) if out is not None else None, "out")
     with SynthesisView(progress) as view, Connection(server, home) as connection:
         client = Client(connection)
-        dataset = client.register(_source(data), seed, image_size=image_size, image_fit=image_fit, tell=view.read)
+
+        def tell(reading: service_pb2.ReadProgress) -> None:
+            view.read(reading)
+            foresight.tell(reading)
+
+        dataset = client.register(source, seed, image_size=image_size, image_fit=image_fit, tell=tell)
         for warning in dataset.warnings:
             view.say(f"warning: {warning}")
         run = client.create(
@@ -188,8 +196,3 @@ def _budget_s(budget: str | float | None, trials: int | None) -> float | None:
     if budget_s < SHORTEST_BUDGET_S:
         raise InvalidRequest("budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
     return budget_s
-
-
-def _source(data: str | Path) -> str:
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else str(data)

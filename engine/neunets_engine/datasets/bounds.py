@@ -12,7 +12,9 @@ from typing import Final
 
 import psutil
 
-__all__ = ["NOTES", "PATIENCE_S", "Bounds", "limit_memory", "note_files", "noted", "readable"]
+from neunets_engine.datasets.source import readable
+
+__all__ = ["NOTES", "PATIENCE_S", "Bounds", "limit_memory", "note_files", "noted"]
 
 NOTES: Final = "notes"  # folder of the names
 # Python with NumPy and pyarrow takes a quarter of it before it has read anything.
@@ -79,11 +81,6 @@ def noted(folder: Path) -> list[str]:
         if name and name not in names:
             names.append(name)
     return names
-
-
-def readable(name: str) -> str:
-    """For messages: bytes that are no text are escaped."""
-    return name.encode(errors="backslashreplace").decode()
 
 
 def _free_bytes() -> int:

@@ -27,7 +27,7 @@ from neunets_engine.datasets.pictures import Reading
 from neunets_engine.datasets.profile import meta_features, warnings_of
 from neunets_engine.datasets.resized import in_size
 from neunets_engine.datasets.sizes import LARGEST, Size
-from neunets_engine.datasets.source import Source, Tell, refusal
+from neunets_engine.datasets.source import Source, Tell, readable, refusal
 from neunets_engine.datasets.split import held_out
 from neunets_engine.datasets.tables import ARROW_SUFFIXES, arrow_files, read_table
 from neunets_engine.datasets.wire import preprocessing_to_proto
@@ -128,6 +128,9 @@ def _read_path(path: Path, reading: Reading) -> Source:
 def _check(name: str, source: Source) -> Source:
     if len(source.classes) < 2:
         raise refusal(name, f"there is {len(source.classes)} class", "at least 2 classes are needed")
+    for label in source.classes:
+        if readable(label) != label:
+            raise refusal(name, f"the name of class {label!r} is no UTF-8", "rename its folder, or the label")
     rows = np.bincount(source.train.y, minlength=len(source.classes))
     fewest = FEWEST_A_CLASS if source.test is None else FEWEST_A_CLASS - 1
     for label, count in zip(source.classes, rows, strict=True):
@@ -162,7 +165,7 @@ def _dataset(name: str, source: Source, division: Division, kept: Kept) -> servi
         test_held_out=source.test is None,
         class_rows=class_rows.tolist(),
         sha256=kept.digest,
-        warnings=warnings_of(source, division, kept, class_rows),
+        warnings=map(readable, warnings_of(source, division, kept, class_rows)),
         meta_features=meta_features(source, kept, class_rows),
         duplicates=kept.duplicates,
         bytes=kept.bytes,

@@ -12,7 +12,18 @@ from numpy.typing import NDArray
 from neunets.errors import InvalidRequest
 from neunets.preprocessing import Preprocessing
 
-__all__ = ["Array", "Examples", "Progress", "Remarks", "Source", "Tell", "in_memory", "refusal", "rows_a_block"]
+__all__ = [
+    "Array",
+    "Examples",
+    "Progress",
+    "Remarks",
+    "Source",
+    "Tell",
+    "in_memory",
+    "readable",
+    "refusal",
+    "rows_a_block",
+]
 
 Array: TypeAlias = NDArray[Any]
 # Of a block of examples: few enough to stay flat, enough to be quick.
@@ -88,4 +99,9 @@ def rows_a_block(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:
 
 def refusal(what: object, fault: str, fix: str) -> InvalidRequest:
     """`what`: the file, or the array in it."""
-    return InvalidRequest("source", f"{what}: {fault}; {fix}")
+    return InvalidRequest("source", readable(f"{what}: {fault}; {fix}"))
+
+
+def readable(name: str) -> str:
+    """For messages: bytes of a file's name that are no UTF-8 are escaped."""
+    return name.encode(errors="backslashreplace").decode()

@@ -119,8 +119,7 @@ def settings_of(entries: Sequence[str]) -> dict[str, object]:
 
 def check_folder(out: Path | None) -> None:
     """Whether a model could be written, before anything is trained."""
-    if out is not None:
-        saving.check_folder(out, "--out")
+    saving.check_folder(out, "--out")
 
 
 def model_name(text: str) -> str:

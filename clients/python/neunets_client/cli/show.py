@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -13,7 +12,9 @@ from rich.table import Table
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.options import Fit
 from neunets_client.client import Client
+from neunets_client.foresight import Foresight
 from neunets_client.reading import ReadingView
+from neunets_client.source import source_of
 
 __all__ = ["err", "register", "show"]
 
@@ -30,12 +31,26 @@ def err() -> Console:
 
 
 def register(
-    client: Client, data: str, seed: int, image_size: int | tuple[int, int] | None, fit: Fit
+    client: Client,
+    data: str,
+    seed: int,
+    image_size: int | tuple[int, int] | None,
+    fit: Fit,
+    foresight: Foresight | None = None,
 ) -> service_pb2.Dataset:
-    """Let the engine read DATA of a command, shown while it goes on; then tell what it found."""
-    source = str(Path(data).resolve()) if Path(data).exists() else data
+    """Let the engine read DATA of a command, shown while it goes on; then tell what it found.
+
+    `foresight`: of a budget. Raises: InvalidRequest.
+    """
+    source = source_of(data, "DATA")
     with ReadingView(err()) as view:
-        dataset = client.register(source, seed, image_size=image_size, image_fit=fit.value, tell=view.tell)
+
+        def tell(progress: service_pb2.ReadProgress) -> None:
+            view.tell(progress)
+            if foresight is not None:
+                foresight.tell(progress)
+
+        dataset = client.register(source, seed, image_size=image_size, image_fit=fit.value, tell=tell)
     _tell(dataset)
     return dataset
 

@@ -37,6 +37,7 @@ from neunets_client.cli.options import (
 from neunets_client.cli.show import err, register
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
+from neunets_client.foresight import Foresight
 from neunets_client.outcome import outcome_of
 from neunets_client.view import follow
 
@@ -77,7 +78,8 @@ def synthesize(
     check_folder(out)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        dataset = register(client, data, seed, size, image_fit)
+        foresight = Foresight(budget_s, "--budget", lambda: time.monotonic() - began)
+        dataset = register(client, data, seed, size, image_fit, foresight)
         wall_s = None if budget_s is None else left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name,
