@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from neunets.cost import STEP_COST
@@ -15,9 +15,13 @@ __all__ = ["BudgetPlan", "usual_batch"]
 # Share of the wall time after which nothing new is trained for the search. The rest trains the winner on, at its full
 # length and with every core: a search that takes more loses more to a fixed network than it finds.
 SEARCH_SHARE: Final = 0.25
+# Times the search's share after which its last trials are told to finish.
+LATE: Final = 1.25
 TRIALS_A_SLOT: Final = 4
 SHORTEST_TRIAL_S: Final = 2.0
 LONGEST_TRIAL_S: Final = 600.0
+# Less is no training: a run without a network tries no other one in it.
+SHORTEST_FIRST_S: Final = 0.5
 # A trial that sees less than about the whole training split once tells networks apart badly; of a slot, roughly.
 EXAMPLES_A_SECOND: Final = 10_000
 # Export, its check and the client's download, inside the budget.
@@ -43,13 +47,17 @@ ENOUGH_EPOCHS: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class BudgetPlan:
-    """Decides totals from what was used; holds no state, so that a restarted engine decides alike."""
+    """Decides totals from what was used; holds no state, so that a restarted engine decides alike.
+
+    `began_s`: wall seconds that were used before a worker was ready. They are not the search's.
+    """
 
     wall_s: float | None
     trials: int | None
     slots: int
     train_rows: int
     test_rows: int = 0
+    began_s: float = 0.0
 
     @staticmethod
     def of(spec: service_pb2.RunSpec, slots: int, train_rows: int, test_rows: int = 0) -> BudgetPlan:
@@ -65,33 +73,64 @@ class BudgetPlan:
             raise InvalidRequest("spec.trials", "at least 1 is needed")
         return BudgetPlan(wall_s, trials, slots, train_rows, test_rows)
 
+    def beginning(self, began_s: float) -> BudgetPlan:
+        """The plan of a run whose first worker was ready after so many wall seconds."""
+        return replace(self, began_s=began_s if self.wall_s is None else min(began_s, self.wall_s))
+
+    def search_s(self) -> float:
+        """Wall seconds of the search; infinite without a wall budget."""
+        return float("inf") if self.wall_s is None else SEARCH_SHARE * (self.wall_s - self.began_s)
+
     def search_end_s(self) -> float:
         """Wall seconds from the start at which the search's last trial ends; infinite without a wall budget."""
-        return float("inf") if self.wall_s is None else SEARCH_SHARE * self.wall_s
+        return self.began_s + self.search_s()
+
+    def late_s(self, used_s: float, *, is_first: bool = False) -> float:
+        """Wall seconds from now after which the search's trials are told to finish with what they have.
+
+        `is_first`: the run has no network yet. The first one may take half of what is left.
+        """
+        late_s = self.began_s + LATE * self.search_s() - used_s
+        return max(late_s, (self.wall_s - used_s) / 2) if is_first and self.wall_s is not None else late_s
 
     def trial_s(self, used_s: float) -> float | None:
         """Device seconds of a search trial that starts now; None: no time is left for one. Needs a wall budget.
 
         What is left is cut into equal rounds, so that no slot stands idle at the end.
         """
-        left = self.search_end_s() - used_s
+        left, search_s = self.search_end_s() - used_s, self.search_s()
+        if search_s <= 0.0:
+            return None
         rounds_at_all = TRIALS_A_SLOT if self.trials is None else max(1, -(-self.trials // self.slots))
         # In a short search even one trial is shorter: it is better than none.
-        shortest_s = min(max(SHORTEST_TRIAL_S, self.train_rows / EXAMPLES_A_SECOND), self.search_end_s())
-        whole = self.search_end_s() / min(rounds_at_all, max(1, int(self.search_end_s() / shortest_s)))
+        shortest_s = min(max(SHORTEST_TRIAL_S, self.train_rows / EXAMPLES_A_SECOND), search_s)
+        whole = search_s / min(rounds_at_all, max(1, int(search_s / shortest_s)))
         usual = min(max(whole, shortest_s), LONGEST_TRIAL_S)
         rounds = round(left / usual)
         return left / rounds if rounds >= 1 else None
 
-    def search_total(self, used_s: float) -> synthesizer_pb2.Recipe | None:
-        """The total of a trial that starts now; None: the search's time is over."""
+    def search_total(self, used_s: float, *, is_first: bool = False) -> synthesizer_pb2.Recipe | None:
+        """The total of a trial that starts now; None: the search's time is over.
+
+        `is_first`: the run has no network yet. It trains one as long as there is time at all: workers may have started
+        late, been busy with other runs, or have failed at all networks before.
+        """
         if self.wall_s is None:
             return synthesizer_pb2.Recipe(epochs=self._epochs())
         seconds = self.trial_s(used_s)
+        if seconds is None and is_first:
+            left = SEARCH_SHARE * (self.wall_s - EXPORT_RESERVE_S - used_s)
+            seconds = left if left >= SHORTEST_FIRST_S else None
         return None if seconds is None else synthesizer_pb2.Recipe(device_s=seconds)
 
     def trial_total(
-        self, used_s: float, flops: int, slot_flops: float | None, epochs: float | None = None
+        self,
+        used_s: float,
+        flops: int,
+        slot_flops: float | None,
+        epochs: float | None = None,
+        *,
+        is_first: bool = False,
     ) -> synthesizer_pb2.Recipe | None:
         """As `search_total`, of a trial of a network of so many `flops`; `epochs`: of the run's first one.
 
@@ -99,12 +138,13 @@ class BudgetPlan:
         and see the data once at least. Within equal times the smallest networks would be ahead, since they have seen
         the data most often: a short trial asks how much is learned of an example.
         """
-        total = self.search_total(used_s)
-        if total is None or total.WhichOneof("total") != "device_s" or self.trials is not None or slot_flops is None:
+        total, left = self.search_total(used_s, is_first=is_first), self.search_end_s() - used_s
+        if total is None or left <= 0.0 or total.WhichOneof("total") != "device_s":
+            return total
+        if self.trials is not None or slot_flops is None:
             return total
         epoch_s = STEP_COST * flops * self.train_rows / slot_flops
         epochs = epochs or max(1.0, total.device_s / epoch_s)
-        left = self.search_end_s() - used_s
         if epochs * epoch_s > left:
             return synthesizer_pb2.Recipe(device_s=left)
         return synthesizer_pb2.Recipe(epochs=epochs)
@@ -123,11 +163,11 @@ class BudgetPlan:
         speed = (slot_flops or SLOT_FLOPS) * (1.0 if threads < 2 else THREAD_EFFICIENCY * threads)
         return total.device_s * speed / (STEP_COST * max(flops, 1) * self.train_rows)
 
-    def trains_both(self, used_s: float, flops: int, slot_flops: float | None) -> bool:
-        """Whether there is time to train the winner on and, beside it, anew."""
+    def trains_both(self, used_s: float, flops: int, slot_flops: float | None, slots: int | None = None) -> bool:
+        """Whether there is time to train the winner on and, beside it, anew. `slots`: of the run; None: all."""
         if self.wall_s is None:
             return True
-        half = self.slots // 2
+        half = (slots or self.slots) // 2
         total = self.final_total(used_s, self.closing_s(flops, slot_flops))
         return half > 0 and self.epochs_of(total, flops, slot_flops, half) >= ENOUGH_EPOCHS
 

@@ -13,8 +13,7 @@ from typing import Final
 
 import grpc
 import psutil
-from grpc_health.v1 import _async as health_aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from neunets.service.v1 import service_pb2, service_pb2_grpc
@@ -38,10 +37,11 @@ from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
+from neunets_engine.service.readiness import ReadinessService
 from neunets_engine.service.runs import RunsService
 from neunets_engine.service.synthesizers import SynthesizersService
 from neunets_engine.service.trainer import TrainerService
-from neunets_engine.store import Store
+from neunets_engine.store import Store, check_files
 from neunets_engine.supervisor import Supervisor
 from neunets_engine.synthesis import Resources
 from neunets_engine.tenure import lock_home, step_down
@@ -50,6 +50,7 @@ __all__ = ["EngineSettings", "Remote", "serve"]
 
 LOG: Final = logging.getLogger(__name__)
 EXPIRE_EVERY_S: Final = 1.0
+FIT_EVERY_S: Final = 0.5
 GRACE_S: Final = 2.0
 SERVICES: Final = tuple(service.full_name for service in service_pb2.DESCRIPTOR.services_by_name.values())
 
@@ -95,6 +96,7 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     home = settings.home
     prepare(home)
     with keeping(home), lock_home(home):
+        check_files(home / "store", [home / "artifacts", home / "datasets"])
         store = Store(home / "store")
         try:
             await _serve(settings, store, await store.take_epoch(step_down), stop)
@@ -105,13 +107,19 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
 async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:
     home = settings.home
     artifacts = Artifacts(str(home / "artifacts"))
-    scheduler, clock = Scheduler(store, settings.patience), RunClock(store)
+    scheduler, clock = Scheduler(store, settings.patience, slots=len(settings.devices)), RunClock(store)
     # A socket an epoch: the workers of an engine that was taken over from do not come to this one.
     for left in home.glob("host-*.sock"):
         left.unlink(missing_ok=True)
     endpoint = f"unix:{home / f'host-{epoch}.sock'}"
     executor = LocalExecutor(
-        endpoint, settings.devices, settings.memory_bytes, home / "workers", scheduler.lost, settings.trainer
+        endpoint,
+        settings.devices,
+        settings.memory_bytes,
+        home / "workers",
+        scheduler.lost,
+        settings.trainer,
+        scheduler.starts.has_asked,
     )
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
     resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
@@ -146,8 +154,8 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     datasets = DatasetsService(store, home / "datasets", reader, checked)
     service_pb2_grpc.add_DatasetsServicer_to_server(datasets, api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
-    healthy = health_aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(healthy, api)
+    readiness = ReadinessService(store, SERVICES)
+    health_pb2_grpc.add_HealthServicer_to_server(readiness, api)
     reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], api)
     bind(api, settings.listen, home)
 
@@ -160,19 +168,18 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     background = [
         asyncio.create_task(_keep_time(clock, pids, scheduler)),
         asyncio.create_task(_expire(scheduler, executor)),
+        asyncio.create_task(_fit(scheduler, executor)),
     ]
     await store.sweep(artifacts.remove)
     for run_id in store.unfinished():
         if settings.take_up in ("all", run_id):
             await supervisor.take_up(run_id)
     await api.start()
-    for name in ("", *SERVICES):
-        await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
     LOG.info("epoch %d, %d slots, %s", epoch, executor.slots, settings.listen)
     try:
         await stop.wait()
     finally:
-        await healthy.enter_graceful_shutdown()
+        readiness.end()
         await reader.close()
         await supervisor.close()
         await picks.close()
@@ -197,3 +204,18 @@ async def _expire(scheduler: Scheduler, executor: LocalExecutor) -> None:
         for worker in await scheduler.expire():
             LOG.warning("worker %s is silent or hangs: it is started again", worker)
             executor.kill(worker)
+
+
+async def _fit(scheduler: Scheduler, executor: LocalExecutor) -> None:
+    """Keep as many workers as the open runs need."""
+    while True:
+        await asyncio.sleep(FIT_EVERY_S)
+        wanted = scheduler.waiting.workers
+        executor.add_up_to(wanted)
+        idle = scheduler.fit(executor.beyond(wanted))
+        for worker in reversed(executor.beyond(wanted)):
+            if worker not in idle:
+                break
+            LOG.info("worker %s is not needed any more", worker)
+            await executor.remove(worker)
+            await scheduler.lost(worker, "it is not needed any more")

@@ -19,6 +19,7 @@ LOG: Final = logging.getLogger(__name__)
 PRIVATE: Final = 0o700
 OPEN_TO_OTHERS: Final = 0o077
 FIELD: Final = "--home"
+OWN: Final = "engine."  # Names of files that are there before the store is: lock, log, socket.
 
 
 def prepare(home: Path) -> None:
@@ -46,7 +47,7 @@ def prepare(home: Path) -> None:
 
 def _close(home: Path) -> None:
     """The folder may be one that others need, like /tmp, so only an engine's own or an empty one is closed."""
-    if not (home / "store").exists() and any(home.iterdir()):
+    if not (home / "store").exists() and any(not entry.name.startswith(OWN) for entry in home.iterdir()):
         text = f"{home} is open to other users and holds other files: choose an empty folder, or close it (chmod 700)"
         raise InvalidRequest(FIELD, text)
     LOG.warning("%s was open to other users: its mode is now 0700", home)

@@ -73,7 +73,9 @@ class Pace:
     def _total(self, trial: store_pb2.TrialRecord) -> synthesizer_pb2.Recipe | None:
         used_s = self._clock.used_s(self._id)
         if not trial.final_of:
-            return self._plan.trial_total(used_s, trial.flops, self.slot_flops(), self._first_epochs())
+            is_first = not self._store.run(self._id).run.best_trial
+            epochs = self._first_epochs()
+            return self._plan.trial_total(used_s, trial.flops, self.slot_flops(), epochs, is_first=is_first)
         reserve_s = 0.0 if trial.closes else self._plan.closing_s(trial.flops, self.slot_flops())
         return self._plan.final_total(used_s, reserve_s)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,7 @@ class MirrorProbes:
     """Nothing of it is kept: a restarted engine asks again."""
 
     def __init__(
-        self, datasets: Path, deadline_s: float, wake: Callable[[], Awaitable[None]], kill: Callable[[str], None]
+        self, datasets: Path, deadline_s: float, wake: Callable[[], None], kill: Callable[[str], None]
     ) -> None:
         """`datasets`: folder of their arrays; `wake` lets waiting workers look again, `kill` ends one that hangs:
         a probe takes seconds, and without an answer after `deadline_s` the run begins without.
@@ -42,7 +42,7 @@ class MirrorProbes:
             probe = worker_pb2.MirrorProbe(dataset=arrays, input=dataset.input, seed=seed, threads=threads)
             pending = _Pending(probe, asyncio.get_running_loop().create_future())
             self._pending[dataset.sha256] = pending
-            await self._wake()
+            self._wake()
         try:
             return await asyncio.wait_for(asyncio.shield(pending.answer), self._deadline_s)
         except TimeoutError:

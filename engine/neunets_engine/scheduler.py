@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +22,8 @@ from neunets_engine.batching import Batching
 from neunets_engine.disk import DiskFull
 from neunets_engine.leases import ENDED, Lease, Patience, deadline_s, given_up
 from neunets_engine.memory import parts_within
+from neunets_engine.sharing import WaitingTrials
+from neunets_engine.starts import Starts
 from neunets_engine.stopping import Stops
 from neunets_engine.store import WORKER_LOST, Store, Wanted, is_current
 
@@ -34,30 +38,38 @@ ENGINE_RESTARTED, NOT_BEGUN = "ENGINE_RESTARTED", "NOT_BEGUN"
 # Gives a trial that starts now its complete recipe; None: there is no time left for it.
 Totals = Callable[[store_pb2.TrialRecord], synthesizer_pb2.Recipe | None]
 Taken = list[store_pb2.TrialRecord]
+Begun = tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]
 
 
 class Scheduler:
-    """Hands out the trials of all runs, first come, first served."""
+    """Hands out the trials of all runs: to each its share of the workers, within it first come, first served."""
 
-    def __init__(self, store: Store, patience: Patience, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.patience, self.stops = patience, Stops()
+    def __init__(
+        self, store: Store, patience: Patience, monotonic: Callable[[], float] = time.monotonic, slots: int = 1
+    ) -> None:
+        self.patience, self.stops, self.starts = patience, Stops(), Starts()
         self._store = store
         self._monotonic = monotonic
         self._batching = Batching(monotonic)
-        self._waiting: list[tuple[str, str]] = []
+        self.waiting = WaitingTrials(slots)
+        self._surplus: Set[str] = frozenset()  # workers that get nothing more
         self._leases: dict[str, list[Lease]] = {}  # by worker, in the order in which it trains
         self._workers: dict[str, float] = {}  # FLOPs a second that each has measured; 0: it has not
         self._writes: dict[str, asyncio.Task[Taken]] = {}  # by worker: of leases, under way
         self._totals: dict[str, Totals] = {}
         self._changed: dict[str, asyncio.Event] = {}
         self._halted: dict[str, NeunetsError] = {}  # by run
-        self._work = asyncio.Condition()
+        self._work = asyncio.Event()  # set, and replaced by another, where workers have to look again
 
     # The run's side
 
-    def open(self, run_id: str, totals: Totals) -> asyncio.Event:
-        """Begin to hand out trials of a run; returns the event that is set whenever one of them ends."""
+    def open(self, run_id: str, totals: Totals, left_s: float = math.inf) -> asyncio.Event:
+        """Begin to hand out trials of a run; returns the event that is set whenever one of them ends.
+
+        `left_s`: of its wall budget.
+        """
         self._totals[run_id] = totals
+        self.waiting.open(run_id, self._monotonic() + left_s)
         self._halted.pop(run_id, None)
         return self._changed.setdefault(run_id, asyncio.Event())
 
@@ -68,8 +80,9 @@ class Scheduler:
         self._halted.pop(run_id, None)
         self._batching.close(run_id)
         self.stops.close(run_id)
-        self.drop_waiting(run_id)
+        self.waiting.close(run_id)
         self.order(run_id, worker_pb2.ORDER_ABORT)
+        self.wake()
 
     def is_open(self, run_id: str) -> bool:
         """Whether trials of the run are handed out."""
@@ -79,14 +92,14 @@ class Scheduler:
         """Hand out nothing more of any run, and let each find `error` at its next `check`."""
         for run_id, changed in self._changed.items():
             self._halted.setdefault(run_id, error)
-            self.drop_waiting(run_id)
+            self.waiting.drop(run_id)
             self.order(run_id, worker_pb2.ORDER_ABORT)
             changed.set()
 
     def check(self, run_id: str) -> None:
-        """Raises: the error that the run was halted with."""
-        if run_id in self._halted:
-            raise self._halted[run_id]
+        """Raises: the error that the run was halted with; TrainerDown while no worker starts."""
+        if error := self._halted.get(run_id) or self.starts.down:
+            raise error
 
     @contextmanager
     def halting(self) -> Iterator[None]:
@@ -99,18 +112,12 @@ class Scheduler:
 
     async def add(self, run_id: str, *trials: str) -> None:
         """Let workers take `trials`, which wait in the store."""
-        async with self._work:
-            known = set(self._waiting)
-            self._waiting += [(run_id, trial) for trial in trials if (run_id, trial) not in known]
-            self._work.notify_all()
+        self.waiting.add(run_id, *trials)
+        self.wake()
 
     def open_trials(self, run_id: str) -> int:
         """Trials of the run that wait or train."""
-        waiting = sum(entry[0] == run_id for entry in self._waiting)
-        return waiting + sum(lease.run_id == run_id for lease in self.leases())
-
-    def drop_waiting(self, run_id: str) -> None:
-        self._waiting = [entry for entry in self._waiting if entry[0] != run_id]
+        return self.waiting.of(run_id) + sum(lease.run_id == run_id for lease in self.leases())
 
     def order(self, run_id: str, order: worker_pb2.Order.ValueType) -> None:
         """Told to the run's workers with their next heartbeat or report."""
@@ -140,10 +147,16 @@ class Scheduler:
         """FLOPs a second at which a slot trains, as the workers have measured them; None: they have not."""
         return median(known) if (known := [flops for flops in self._workers.values() if flops]) else None
 
-    async def wake(self) -> None:
+    def fit(self, workers: Sequence[str]) -> list[str]:
+        """Give nothing more to `workers`; returns those that hold nothing, which may be ended."""
+        self._surplus = frozenset(workers)
+        self.wake()
+        return [worker for worker in workers if worker not in self._leases and worker not in self._writes]
+
+    def wake(self) -> None:
         """Let the workers that wait for a trial look again."""
-        async with self._work:
-            self._work.notify_all()
+        before, self._work = self._work, asyncio.Event()
+        before.set()
 
     async def lease(
         self,
@@ -154,16 +167,19 @@ class Scheduler:
         is_over: Callable[[], bool] = lambda: False,
         most: int = 1,
         flops: float = 0.0,
+        warning: str = "",
     ) -> Taken:
         """The next trials for `worker`, or its unfinished ones; none if none came within `wait_s`, or `is_over()`.
 
         `device_bytes`: that a training may use there; 0: not known. `most`: it gets more than one only of a run whose
         trials are short, see `Batching`. `flops`: a second, of training, as it has measured them; 0: not known.
+        `warning`: what its user should know of the device.
         """
         if not self._workers:
             for changed in self._changed.values():
                 changed.set()
         self._workers[worker] = flops
+        self.starts.asked(worker, warning)
         await self._written(worker)
         held = [lease for lease in self._leases.get(worker, ()) if lease.order != worker_pb2.ORDER_ABORT]
         unfinished = [(lease, self._store.trial(lease.run_id, lease.trial)) for lease in held]
@@ -175,23 +191,19 @@ class Scheduler:
         self._leases.pop(worker, None)
         deadline = self._monotonic() + wait_s
         while True:
+            changed = self._work  # before the look: what changes during it is seen at the next one
             taken = await self._take(worker, device, device_bytes, most)
             if taken:
                 return taken
-            async with self._work:
-                if self._waiting:
-                    continue
-                if is_over():
-                    return []
-                left = deadline - self._monotonic()
-                try:
-                    await asyncio.wait_for(self._work.wait(), max(left, 0.0))
-                except TimeoutError:
-                    return []
+            if is_over() and not self.waiting:
+                return []
+            try:
+                await asyncio.wait_for(changed.wait(), max(deadline - self._monotonic(), 0.0))
+            except TimeoutError:
+                return []
 
     async def _take(self, worker: str, device: str, device_bytes: int, most: int) -> Taken:
-        while self._waiting:
-            run_id = self._waiting[0][0]
+        while worker not in self._surplus and (run_id := self.waiting.turn(self._held_by_run())) is not None:
             begun = self._begun(run_id, self._next(run_id, most))
             if not begun:
                 continue
@@ -220,16 +232,16 @@ class Scheduler:
         if worker in self._writes:
             await asyncio.wait([self._writes[worker]])
 
-    def _begun(self, run_id: str, trials: list[str]) -> list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]:
+    def _begun(self, run_id: str, trials: list[str]) -> list[Begun]:
         """Those of the trials that there is time for, with their complete recipes."""
-        totals, begun = self._totals.get(run_id), list[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]()
+        totals, begun = self._totals.get(run_id), list[Begun]()
         if totals is None or run_id in self._halted:
             return []
         for number, trial in enumerate(trials):
             record = self._store.trial(run_id, trial)
             # All time that is left is a final training's, from its start on: it waits for nothing, and nothing for it.
             if record.final_of and begun:
-                self._waiting[:0] = [(run_id, name) for name in trials[number:]]
+                self.waiting.put_back(run_id, *trials[number:])
                 break
             recipe = totals(record)
             if recipe is not None:
@@ -240,27 +252,26 @@ class Scheduler:
 
     def _next(self, run_id: str, most: int) -> list[str]:
         """The trials that wait longest, all of one run: what `Batching` has for a batch, and no more than its share."""
-        share = -(-sum(entry[0] == run_id for entry in self._waiting) // max(1, len(self._workers)))
-        count = max(1, min(most, share, self._batching.size(run_id)))
-        taken: list[str] = []
-        while self._waiting and self._waiting[0][0] == run_id and len(taken) < count:
-            taken.append(self._waiting.pop(0)[1])
-        return taken
+        share = -(-self.waiting.of(run_id) // max(1, len(self._workers)))
+        return self.waiting.take(run_id, max(1, min(most, share, self._batching.size(run_id))))
+
+    def _held_by_run(self) -> Counter[str]:
+        """Workers."""
+        return Counter(leases[0].run_id for leases in self._leases.values() if leases)
 
     def ahead(self, run_id: str) -> int:
         """Trials of the run that should wait beside those that train, so that no worker waits for a proposal."""
         return min(MOST_AHEAD, len(self._workers) * self._batching.size(run_id))
 
-    def _noted(
-        self, worker: str, wanted: Sequence[tuple[store_pb2.TrialRecord, synthesizer_pb2.Recipe]]
-    ) -> list[Lease]:
+    def _noted(self, worker: str, wanted: Sequence[Begun]) -> list[Lease]:
         """Of the trials' next attempts, one after another. A worker that is well ends each itself at its deadline."""
         now = self._monotonic()
-        leases, ends = [], now + self.patience.report_s
+        ends = now + self.patience.report_s
+        leases = list[Lease]()
         for record, recipe in wanted:
             ends += deadline_s(recipe) - record.device_s
-            lease = Lease(record.run, record.trial, record.attempt + 1, worker, seen=now, reported=now, ends=ends)
-            leases.append(lease)
+            attempt = record.attempt + 1
+            leases.append(Lease(record.run, record.trial, attempt, worker, seen=now, reported=now, ends=ends))
         return leases
 
     def _keep(self, worker: str, trials: Set[str]) -> None:
@@ -317,13 +328,16 @@ class Scheduler:
             self._leases[worker] = [replace(lease, reported=now) for lease in self._leases[worker]]
         self._batching.begin(worker)
         again = [each.trial for each, _ in ours if kept[each.trial] and each.will_retry]
-        if again:
-            await self.add(run_id, *again)
+        if any(kept.values()):
+            self.starts.trained()
+        await self.add(run_id, *again)
         self.notify(run_id)
         return [lease is not None and kept[each.trial] for each, lease in zip(ended, held, strict=True)]
 
     async def lost(self, worker: str, why: str) -> None:
         """The worker is gone: its trials wait again, to go on from their last checkpoints."""
+        if down := self.starts.ended(worker, why):
+            self.halt(down)
         await self._written(worker)
         for number, lease in enumerate(list(self._leases.get(worker, ()))):
             with self._ending(lease):
@@ -347,6 +361,7 @@ class Scheduler:
         if self._held(lease.worker, lease.trial, lease.attempt) is not None:
             self._keep(lease.worker, {each.trial for each in self._leases[lease.worker]} - {lease.trial})
         self.notify(lease.run_id)
+        self.wake()
 
     async def recover(self, run_id: str) -> None:
         """After a restart of the engine: what was training is LOST and waits again, what waited still does."""
@@ -362,6 +377,8 @@ class Scheduler:
         (is_kept,) = await self._store.release(run_id, given_up(record, state, code, why, retry))
         if is_kept and retry:
             await self.add(run_id, record.trial)
+        elif down := self.starts.lost_network(why):
+            self.halt(down)
 
     async def expire(self) -> list[str]:
         """End every lease whose worker is silent or hangs; returns those workers, which are to be killed."""

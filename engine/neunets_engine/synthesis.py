@@ -16,7 +16,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.asking import Asking
-from neunets_engine.budget import EXPORT_RESERVE_S
+from neunets_engine.budget import EXPORT_RESERVE_S, BudgetPlan
 from neunets_engine.clock import RunClock
 from neunets_engine.final import FinalPlan, winner
 from neunets_engine.finalize import export_final
@@ -27,6 +27,7 @@ from neunets_engine.plugins import Plugin, PluginSession
 from neunets_engine.probes import MirrorProbes
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.setting import Setting
+from neunets_engine.starts import TrainerDown
 from neunets_engine.store import Store, has_result
 from neunets_engine.waiting import Rest
 
@@ -36,12 +37,10 @@ __all__ = ["Resources", "Synthesis"]
 REJECTED_IN_A_ROW: Final = 20
 # Of one Propose, by the contract.
 MOST_WANTED: Final = 64
-# Times the search's share of the wall budget after which its last trials are told to finish.
-LATE: Final = 1.25
 # Of a probe whether mirrored images keep their class, about.
 PROBE_S: Final = 3.0
-# Of an engine's first worker, at most.
-WORKER_START_S: Final = 30.0
+# Between two looks whether a worker is there.
+LOOK_EVERY_S: Final = 1.0
 # The pauses of a plugin that is asked again and again.
 SHORTEST_WAIT_S: Final = 0.05
 # For a plugin to close a run; the second where it has not answered before.
@@ -72,10 +71,10 @@ class Synthesis:
     ) -> None:
         self._id = run_id
         self._setting = setting
-        self._plan = setting.plan(resources.slots)
+        self._resources = resources
+        self._plan = self._new_plan()
         self._session = session
         self._plugin = plugin
-        self._resources = resources
         self._pace = self._new_pace()
         self._ended = asyncio.Event()
         self._asking = Asking(self._left_s)
@@ -84,7 +83,8 @@ class Synthesis:
 
     async def drive(self) -> None:
         """Take the run from the state it is in to a final one, or PAUSED."""
-        self._ended = self._resources.scheduler.open(self._id, lambda trial: self._pace.recipe(trial))
+        left_s = (self._plan.wall_s or float("inf")) - self._used_s()
+        self._ended = self._resources.scheduler.open(self._id, lambda trial: self._pace.recipe(trial), left_s)
         self._resources.scheduler.stops.open(self._id, self._record().capabilities)
         if self._stopping():
             self._asking.stop()
@@ -95,6 +95,11 @@ class Synthesis:
             if not self._stopping(MODES.MODE_ABORT):
                 await self._finalize()
             await self._end()
+        except TrainerDown as error:
+            if self._record().run.best_trial:
+                await self._pause(error.message)
+            else:  # there is nothing to go on with
+                await self._leave(State.FAILED, error.message)
         except (PluginFault, NotReady, StaleEpoch) as error:
             await self._pause(error.message)
         except NeunetsError as error:
@@ -118,7 +123,7 @@ class Synthesis:
     def amend(self) -> None:
         """The run's specification has changed."""
         self._setting = Setting.of(self._resources.store, self._id)
-        self._plan = self._setting.plan(self._resources.slots)
+        self._plan = self._new_plan()
         self._pace = self._new_pace()
         self.wake()
 
@@ -131,6 +136,9 @@ class Synthesis:
         """As `Intake.inject`."""
         return await self._intake.inject(candidate, request_id, self._plan.trials)
 
+    def _new_plan(self) -> BudgetPlan:
+        return self._setting.plan(self._resources.slots).beginning(self._record().began_s)
+
     def _new_pace(self) -> Pace:
         shared = self._resources
         return Pace(self._id, self._setting, self._plan, shared.store, shared.clock, shared.scheduler.slot_flops)
@@ -141,18 +149,30 @@ class Synthesis:
         if self._state() is State.VALIDATING:
             await self._move(State.INITIALIZING)
         if self._state() is State.INITIALIZING:
+            await self._await_workers()
             if self._setting.wants_mirror_measured and self._plan.affords(PROBE_S):
                 await self._asking.of(self._measure_mirror())
             await self._asking.of(self._session.ingest())
             await self._give_up_overdue()
-            await self._await_workers()
             await self._move(State.PROPOSING)
 
     async def _await_workers(self) -> None:
-        """Nothing trains before, and the first one says how fast it trains: how large networks may be."""
-        with contextlib.suppress(TimeoutError):
-            while not self._resources.scheduler.has_workers and not self._is_over():
-                await self._woken(WORKER_START_S)
+        """Nothing trains before, and the first one says how fast it trains: how large networks may be. The search's
+        time begins once it is there.
+        """
+        scheduler, store = self._resources.scheduler, self._resources.store
+        scheduler.check(self._id)
+        while not scheduler.has_workers and not self._is_over():
+            if self._plan.search_total(self._used_s(), is_first=True) is None:
+                raise NeunetsError(
+                    f"no worker was ready within the budget: after {self._used_s():.0f} s none has asked for work"
+                )
+            with contextlib.suppress(TimeoutError):
+                await self._woken(LOOK_EVERY_S)
+        for text in scheduler.starts.warnings:
+            await store.log(self._id, "engine", "warning", text)
+        await store.begin_search(self._id, self._used_s())
+        self._plan, self._pace = self._new_plan(), self._new_pace()
 
     async def _measure_mirror(self) -> None:
         """Find out whether mirrored images keep their class; what is found is the data set's, for all later runs."""
@@ -191,7 +211,7 @@ class Synthesis:
         if self._stopping():
             order = worker_pb2.ORDER_ABORT if self._stopping(MODES.MODE_ABORT) else worker_pb2.ORDER_FINISH
             self._resources.scheduler.order(self._id, order)
-            self._resources.scheduler.drop_waiting(self._id)
+            self._resources.scheduler.waiting.drop(self._id)
             await self._resources.store.cancel(self._id, service_pb2.TRIAL_STATE_WAITING)
         if not self._stopping(MODES.MODE_ABORT):
             await self._drain()
@@ -249,13 +269,14 @@ class Synthesis:
         free = min(MOST_WANTED, self._resources.slots + scheduler.ahead(self._id) - scheduler.open_trials(self._id))
         if self._plan.trials is not None:
             free = min(free, self._plan.trials - record.trials)
-        return free if self._plan.search_total(self._used_s()) is not None else 0
+        is_first = not record.run.best_trial
+        return free if self._plan.search_total(self._used_s(), is_first=is_first) is not None else 0
 
     async def _await_result(self) -> None:
         """Until a trial has ended since the last time; at once if nothing trains."""
         if self._resources.scheduler.open_trials(self._id) == 0:
             return
-        late_s = max(LATE * self._plan.search_end_s() - self._used_s(), 1.0)
+        late_s = max(self._plan.late_s(self._used_s(), is_first=not self._record().run.best_trial), 1.0)
         rest_s = self._rest.left_s() if not self._is_over() and self._wanted() > 0 else float("inf")
         within_s = min(late_s, max(rest_s, SHORTEST_WAIT_S))
         try:
@@ -335,9 +356,10 @@ class Synthesis:
         searched = [trial for trial in store.trials(self._id) if not trial.final_of]
         best = store.trial(self._id, record.run.best_trial)
         best = winner(searched, best, self._setting.metric, self._setting.dataset.valid_rows)
-        plan = FinalPlan(best, record.trials, self._resources.slots, self._setting.metric)
+        slots = self._resources.scheduler.waiting.share  # other runs train as well
+        plan = FinalPlan(best, record.trials, slots, self._setting.metric)
         both = not record.run.spec.train_on_validation
-        both = both and self._plan.trains_both(self._used_s(), best.flops, self._pace.slot_flops())
+        both = both and self._plan.trains_both(self._used_s(), best.flops, self._pace.slot_flops(), slots)
         planned = plan.next(finals, trains=not self._stopping(), both=both)
         await store.plan_finals(self._id, planned)
         return [trial.trial for trial in planned]
@@ -363,7 +385,7 @@ class Synthesis:
 
     async def _drop(self) -> None:
         """End a stopped run, with whatever still waits or trains."""
-        self._resources.scheduler.drop_waiting(self._id)
+        self._resources.scheduler.waiting.drop(self._id)
         await self._resources.store.cancel(self._id, service_pb2.TRIAL_STATE_WAITING, service_pb2.TRIAL_STATE_RUNNING)
         await self._leave(State.STOPPED, "stopped by its user")
 
@@ -412,8 +434,9 @@ class Synthesis:
         wall_s = self._plan.wall_s
         if wall_s is None:
             return float("inf")
-        end_s = LATE * self._plan.search_end_s() if self._record().trials else wall_s - EXPORT_RESERVE_S
-        return end_s - self._used_s()
+        used_s = self._used_s()
+        has_network = bool(self._record().run.best_trial)
+        return self._plan.late_s(used_s) if has_network else wall_s - EXPORT_RESERVE_S - used_s
 
     def _is_over(self) -> bool:
         return self._stopping() or self._record().search_over

@@ -73,6 +73,29 @@ def test_a_search_trial_ends_before_the_search_does(plan: BudgetPlan, used: floa
         assert 0.0 < total.device_s <= plan.search_end_s() - used_s
 
 
+@given(plan=plans(), began=st.floats(0.0, 0.8))
+def test_the_start_of_the_workers_is_not_the_searchs_time(plan: BudgetPlan, began: float) -> None:
+    assert plan.wall_s is not None
+    late = plan.beginning(began * plan.wall_s)
+    total = late.search_total(late.began_s)
+    assert total is not None
+    assert 0.0 < total.device_s <= 1.000001 * late.search_s() <= 1.000001 * plan.search_s()
+    assert late.search_end_s() < plan.wall_s
+
+
+@given(plan=plans(), used=st.floats(0.0, 1.0), flops=FLOPS, speed=SPEEDS)
+def test_a_run_without_a_network_trains_one_as_long_as_there_is_time(
+    plan: BudgetPlan, used: float, flops: int, speed: float | None
+) -> None:
+    assert plan.wall_s is not None
+    used_s = used * plan.wall_s
+    total = plan.trial_total(used_s, flops, speed, is_first=True)
+    left_s = plan.wall_s - EXPORT_RESERVE_S - used_s
+    assert (total is not None) or left_s < 3.0
+    if total is not None and total.WhichOneof("total") == "device_s":
+        assert 0.0 < total.device_s <= plan.wall_s - used_s
+
+
 @given(plan=plans(), used=USED, flops=FLOPS, speed=SPEEDS, epochs=st.none() | st.floats(1.0, 1e4))
 def test_a_network_sees_the_data_as_often_as_the_first_where_there_is_time(
     plan: BudgetPlan, used: float, flops: int, speed: float | None, epochs: float | None

@@ -1,4 +1,4 @@
-"""Trainer workers as child processes of the engine: one slot each, started again when they end."""
+"""Trainer workers as child processes of the engine, started again when they end: one a slot, more for more runs."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ TRAINER: Final = (sys.executable, "-P", "-m", "neunets_trainer")
 FIRST_DELAY_S: Final = 0.2
 LONGEST_DELAY_S: Final = 30.0
 LAST_WORDS_S: Final = 1.0
+# A worker that has not asked for a trial by then hangs: libraries on a cold network disk take minutes.
+START_S: Final = 300.0
+LOOK_EVERY_S: Final = 1.0
 # How a worker ends that has given back its lease and wants to begin anew.
 RETIRED: Final = f"exit code {os.EX_TEMPFAIL}"
 LOG: Final = logging.getLogger(__name__)
@@ -38,10 +41,13 @@ class LocalExecutor:
         logs: Path,
         lost: Callable[[str, str], Awaitable[None]],
         command: Sequence[str] = TRAINER,
+        has_asked: Callable[[str], bool] = lambda worker: True,
+        start_s: float = START_S,
     ) -> None:
         """`devices`: one entry a slot ("cpu", "cuda:0"); `memory_bytes`: of this machine, for all slots together.
 
-        `lost(worker, why)` is called when a worker has ended; `command` starts one, with the options of `TRAINER`.
+        `lost(worker, why)` is called when a worker has ended; `command` starts one, with the options of `TRAINER`. One
+        that has not asked for a trial, which `has_asked(worker)` tells, `start_s` after its start is ended.
         """
         self._endpoint = endpoint
         self._devices = tuple(devices)
@@ -49,8 +55,9 @@ class LocalExecutor:
         self._logs = logs
         self._lost = lost
         self._command = tuple(command)
+        self._has_asked, self._start_s = has_asked, start_s
         self._processes: dict[str, KeptProcess] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def slots(self) -> int:
@@ -61,8 +68,25 @@ class LocalExecutor:
 
     def start(self) -> None:
         self._logs.mkdir(parents=True, exist_ok=True)
-        for number, device in enumerate(self._devices):
-            self._tasks.append(asyncio.create_task(self._supervise(f"slot{number}", device)))
+        self.add_up_to(self.slots)
+
+    def add_up_to(self, count: int) -> None:
+        """Start workers until there are so many; those beyond the slots share the devices in turn."""
+        for number in range(count):
+            worker, device = f"slot{number}", self._devices[number % len(self._devices)]
+            if worker not in self._tasks:
+                self._tasks[worker] = asyncio.create_task(self._supervise(worker, device))
+
+    def beyond(self, count: int) -> list[str]:
+        """Workers that so many do not need."""
+        return [f"slot{number}" for number in range(count, len(self._tasks))]
+
+    async def remove(self, worker: str) -> None:
+        """End a worker for good: the last one, and beyond the slots."""
+        task = self._tasks.pop(worker)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        self._processes.pop(worker, None)
 
     def kill(self, worker: str) -> None:
         """Kill a worker that hangs; it is started again."""
@@ -71,9 +95,9 @@ class LocalExecutor:
             process.kill()
 
     async def stop(self) -> None:
-        for task in self._tasks:
+        for task in self._tasks.values():
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await asyncio.gather(*(process.end() for process in self._processes.values()))
 
     async def _supervise(self, worker: str, device: str) -> None:
@@ -110,8 +134,22 @@ class LocalExecutor:
             output.started()
         self._processes[worker] = process
         try:
-            code = await process.wait()
-            return process.error or f"exit code {code}"
+            await self._asked(worker, process)
+            code = await process.wait() if self._has_asked(worker) or not process.is_up() else None
+            hangs = f"it has not asked for a trial within {self._start_s:g} s of its start"
+            ending = process.error or (hangs if code is None else f"exit code {code}")
         finally:
             await process.end()
             await output.close(LAST_WORDS_S)
+        said = next(reversed([line for line in output.lines() if line]), "")
+        return f"{ending}; the last that it said: {said}" if said and ending != RETIRED else ending
+
+    async def _asked(self, worker: str, process: KeptProcess) -> None:
+        """Until the worker has asked for a trial, has ended, or its time is over."""
+        ended = asyncio.ensure_future(process.wait())
+        try:
+            latest = asyncio.get_running_loop().time() + self._start_s
+            while not ended.done() and not self._has_asked(worker) and asyncio.get_running_loop().time() < latest:
+                await asyncio.wait([ended], timeout=min(LOOK_EVERY_S, self._start_s))
+        finally:
+            ended.cancel()

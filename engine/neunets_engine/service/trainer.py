@@ -71,11 +71,12 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
                 self._probes.is_waiting,
                 min(max(1, request.most), MOST_JOBS),
                 request.flops,
+                request.warning,
             )
         if trials:
             record = self._store.run(trials[0].run)  # all are of one run
             dataset = self._store.dataset(record.run.spec.dataset)
-            job, *more = (self._job(trial, record, dataset) for trial in trials)
+            job, *more = [await self._job(trial, record, dataset) for trial in trials]
             return worker_pb2.LeaseResponse(job=job, more=more)
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
 
@@ -161,7 +162,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         for start in range(0, len(data), CHUNK_BYTES):
             yield worker_pb2.GetArtifactResponse(data=data[start : start + CHUNK_BYTES])
 
-    def _job(
+    async def _job(
         self, trial: store_pb2.TrialRecord, record: store_pb2.RunRecord, dataset: service_pb2.Dataset
     ) -> worker_pb2.Job:
         spec = record.run.spec
@@ -186,7 +187,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             keeps_checkpoint=not trial.final_of and synthesizer_pb2.CAPABILITY_CONTINUATION in record.capabilities,
         )
         job.lease.FromMilliseconds(int(1000 * self._scheduler.patience.heartbeat_s))
-        if trial.HasField("checkpoint"):
+        if trial.HasField("checkpoint") and await self._can_go_on(trial):
             job.checkpoint.CopyFrom(trial.checkpoint)
         if trial.HasField("incumbent"):
             job.incumbent.CopyFrom(trial.incumbent)
@@ -195,6 +196,14 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
             weights = parent.result.artifacts["weights"]
             job.inheritance.CopyFrom(worker_pb2.Inheritance(graph=parent.graph, weights=weights, lineage=trial.lineage))
         return job
+
+    async def _can_go_on(self, trial: store_pb2.TrialRecord) -> bool:
+        """Whether the trial's checkpoint is undamaged; without one it begins anew."""
+        is_whole = await asyncio.to_thread(self._artifacts.is_whole, trial.checkpoint.sha256)
+        if not is_whole:
+            text = f"{trial.trial} begins anew: its checkpoint {trial.checkpoint.sha256[:12]} is damaged or missing"
+            await self._store.log(trial.run, "engine", "warning", text)
+        return is_whole
 
     def _first(self, trial: store_pb2.TrialRecord) -> store_pb2.TrialRecord:
         """The trial that it continues, or which that one continues, and so on: they are one training."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import queue
 import threading
@@ -14,22 +15,27 @@ from typing import Any, Final, TypeVar
 
 import lmdb
 
-from neunets.errors import NeunetsError, StaleEpoch
+from neunets.errors import Damaged, NeunetsError, StaleEpoch
 from neunets_engine.disk import Reserve, disk_full, is_full
+from neunets_engine.store.integrity import seal, unseal
 
 __all__ = ["EPOCH_KEY", "SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Writer"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # Version 1 had no checksums.
 EPOCH_KEY: Final = b"epoch"
 TABLES: Final = (
     "meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets", "synthesizers",
     "condemned",
 )  # fmt: skip
+PLAIN: Final = "meta"  # Its values have no checksum, so that an engine of any version can read the schema's number.
 FIRST_MAP_BYTES: Final = 64 << 20
 # More jobs in one transaction do not make it faster: 100 puts cost about as much as one.
 MAX_GROUP: Final = 256
+OUT_OF_ADDRESSES: Final = 4  # The exit code of a process that can no longer map the store.
 # Some ten transactions that pause runs.
 RESERVE_BYTES: Final = 1 << 20
+
+LOG: Final = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -47,15 +53,16 @@ class Reader:
         self._scans: list[Generator[tuple[bytes, bytes], None, None]] = []
 
     def get(self, table: str, key: bytes) -> bytes | None:
+        """Raises: Damaged."""
         value: bytes | None = self._txn.get(key, db=self._tables[table])
-        return value
+        return None if value is None else self._open(table, key, value)
 
     def scan(self, table: str, start: bytes, end: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) with start <= key < end, in order."""
+        """Every (key, value) with start <= key < end, in order. Raises: Damaged, also while it is read."""
         return self._tracked(self._forward(table, start, end))
 
     def scan_back(self, table: str, before: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) with key < `before` (None: all), last first."""
+        """Every (key, value) with key < `before` (None: all), last first. Raises: Damaged, also while it is read."""
         return self._tracked(self._backward(table, before))
 
     def end(self) -> None:
@@ -64,6 +71,10 @@ class Reader:
             scan.close()
         txn, self._txn = self._txn, None
         txn.abort()
+
+    @staticmethod
+    def _open(table: str, key: bytes, value: bytes) -> bytes:
+        return value if table == PLAIN else unseal(key, value, table)
 
     def _tracked(self, scan: Generator[tuple[bytes, bytes], None, None]) -> Iterator[tuple[bytes, bytes]]:
         self._scans.append(scan)
@@ -77,7 +88,7 @@ class Reader:
             for key, value in cursor:
                 if key >= end:
                     return
-                yield key, value
+                yield key, self._open(table, key, value)
         finally:
             cursor.close()
             del cursor  # the frame may stay in a traceback
@@ -87,7 +98,8 @@ class Reader:
         try:
             found = cursor.last() if before is None or not cursor.set_range(before) else cursor.prev()
             if found:
-                yield from cursor.iterprev()
+                for key, value in cursor.iterprev():
+                    yield key, self._open(table, key, value)
         finally:
             cursor.close()
             del cursor  # the frame may stay in a traceback
@@ -97,10 +109,17 @@ class Writer(Reader):
     """Writes within one transaction."""
 
     def put(self, table: str, key: bytes, value: bytes) -> None:
-        self._txn.put(key, value, db=self._tables[table])
+        self._txn.put(key, value if table == PLAIN else seal(key, value), db=self._tables[table])
 
     def delete(self, table: str, key: bytes) -> None:
         self._txn.delete(key, db=self._tables[table])
+
+    def seal_all(self) -> None:
+        """Give every record a checksum: those of schema version 1 have none."""
+        for name in TABLES:
+            if name != PLAIN:
+                for key in [key for key, _ in self._txn.cursor(db=self._tables[name])]:
+                    self.put(name, key, self._txn.get(key, db=self._tables[name]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +177,8 @@ class Environment:
             reader = Reader(self._env.begin(), self._tables)
             try:
                 yield reader
+            except lmdb.Error as error:
+                raise Damaged(f"the store in {self._folder} cannot be read: {error}") from error
             finally:
                 reader.end()
 
@@ -249,5 +270,14 @@ class Environment:
         return result, None
 
     def _grow(self) -> None:
+        """Double the map. LMDB gives the old one up first, so where there is no room for the new one nothing can be
+        read or written any more, and the process ends.
+        """
         with self._map_lock:
-            self._env.set_mapsize(2 * self._env.info()["map_size"])
+            size = 2 * self._env.info()["map_size"]
+            try:
+                self._env.set_mapsize(size)
+            except lmdb.Error as error:
+                fix = "raise the limit on address space (ulimit -v) and start the engine again"
+                LOG.critical("the store needs %d MB of address space: %s; %s", size >> 20, error, fix)
+                os._exit(OUT_OF_ADDRESSES)

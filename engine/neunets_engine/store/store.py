@@ -54,6 +54,8 @@ class Store:
 
         def work(writer: Writer) -> int:
             version = int(writer.get("meta", b"schema_version") or SCHEMA_VERSION)
+            if version < 2:
+                writer.seal_all()
             if version > SCHEMA_VERSION:
                 raise NotReady(f"the store has schema {version}, this engine knows {SCHEMA_VERSION}: update the engine")
             epoch = int(writer.get("meta", EPOCH_KEY) or 0) + 1
@@ -64,6 +66,11 @@ class Store:
         epoch = await self._env.write(work)
         self._env.fence(epoch, fenced)
         return epoch
+
+    async def probe(self) -> None:
+        """Read and write, durably. Raises: what every read or write would."""
+        self.runs(1)
+        await self._env.write(lambda writer: writer.put("meta", b"probe", b""))
 
     def changes(self, run_id: str) -> asyncio.Event:
         """An event that is set by the next write to the run; ask for it before reading."""
@@ -352,6 +359,16 @@ class Store:
                     writer.put("hashes", scoped(run_id, digest), trial.candidate.encode())
                 record.trials += 1
             record.rejected_in_a_row = 0 if admitted else record.rejected_in_a_row + len(rejected)
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def begin_search(self, run_id: str, began_s: float) -> None:
+        """Note that a worker is ready, after so many wall seconds."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            record.began_s = began_s
             codec.put_run(writer, record)
 
         await self._change(run_id, work)

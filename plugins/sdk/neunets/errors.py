@@ -8,6 +8,7 @@ __all__ = [
     "BadCheckpoint",
     "Busy",
     "CallInFlight",
+    "Damaged",
     "DeadlineExceeded",
     "IllegalTransition",
     "InvalidGraph",
@@ -99,6 +100,10 @@ class SequenceGap(NeunetsError):
 
 class BadCheckpoint(NeunetsError):
     """The checkpoint cannot be read: Open without it, replay from event 1."""
+
+
+class Damaged(NeunetsError):
+    """What was kept has changed on its disk: restore it from a backup, or make it again."""
 
 
 class Busy(NeunetsError):

@@ -18,6 +18,7 @@ from neunets.errors import (
     BadCheckpoint,
     Busy,
     CallInFlight,
+    Damaged,
     DeadlineExceeded,
     IllegalTransition,
     InvalidGraph,
@@ -63,6 +64,7 @@ STATUS: Final[Mapping[type[NeunetsError], tuple[Code, str]]] = MappingProxyType(
         CallInFlight: (Code.ABORTED, "IN_FLIGHT"),
         SequenceGap: (Code.OUT_OF_RANGE, "SEQ_GAP"),
         BadCheckpoint: (Code.DATA_LOSS, "BAD_CHECKPOINT"),
+        Damaged: (Code.DATA_LOSS, "DAMAGED"),
         Busy: (Code.RESOURCE_EXHAUSTED, "BUSY"),
         NotReady: (Code.UNAVAILABLE, "NOT_READY"),
         PluginUnavailable: (Code.UNAVAILABLE, ""),  # the transport says so itself, and gives no reason

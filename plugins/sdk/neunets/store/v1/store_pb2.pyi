@@ -30,6 +30,7 @@ class RunRecord(google.protobuf.message.Message):
     REJECTED_IN_A_ROW_FIELD_NUMBER: builtins.int
     FINAL_TRIALS_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
+    BEGAN_S_FIELD_NUMBER: builtins.int
     search_seq: builtins.int
     """Last event of the plugin's own log."""
     proposed: builtins.int
@@ -45,6 +46,8 @@ class RunRecord(google.protobuf.message.Message):
     search_over: builtins.bool
     """The search is over: nothing is proposed any more."""
     rejected_in_a_row: builtins.int
+    began_s: builtins.float
+    """Wall seconds that were used before a worker was ready, which are not the search's."""
     @property
     def run(self) -> neunets.service.v1.service_pb2.Run:
         """As clients see it."""
@@ -71,9 +74,10 @@ class RunRecord(google.protobuf.message.Message):
         rejected_in_a_row: builtins.int = ...,
         final_trials: collections.abc.Iterable[builtins.str] | None = ...,
         capabilities: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Capability.ValueType] | None = ...,
+        began_s: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["capabilities", b"capabilities", "final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["began_s", b"began_s", "capabilities", b"capabilities", "final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
 
 global___RunRecord = RunRecord
 

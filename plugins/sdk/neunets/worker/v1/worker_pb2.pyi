@@ -58,6 +58,7 @@ class LeaseRequest(google.protobuf.message.Message):
     WAIT_FIELD_NUMBER: builtins.int
     MOST_FIELD_NUMBER: builtins.int
     FLOPS_FIELD_NUMBER: builtins.int
+    WARNING_FIELD_NUMBER: builtins.int
     worker: builtins.str
     """Chosen by the executor that started the worker."""
     device: builtins.str
@@ -69,6 +70,8 @@ class LeaseRequest(google.protobuf.message.Message):
     """
     flops: builtins.float
     """A second, of training steps of a small network as the worker has measured them; 0: it has not."""
+    warning: builtins.str
+    """What the user should know of the device, in one sentence: that a GPU is listed which cannot be used. Empty: nothing."""
     @property
     def wait(self) -> google.protobuf.duration_pb2.Duration: ...
     def __init__(
@@ -80,9 +83,10 @@ class LeaseRequest(google.protobuf.message.Message):
         wait: google.protobuf.duration_pb2.Duration | None = ...,
         most: builtins.int = ...,
         flops: builtins.float = ...,
+        warning: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["wait", b"wait"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["device", b"device", "device_bytes", b"device_bytes", "flops", b"flops", "most", b"most", "wait", b"wait", "worker", b"worker"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["device", b"device", "device_bytes", b"device_bytes", "flops", b"flops", "most", b"most", "wait", b"wait", "warning", b"warning", "worker", b"worker"]) -> None: ...
 
 global___LeaseRequest = LeaseRequest
 
