@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 import grpc
-import psutil
 from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from neunets import limits
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.sockets import SERVER_OPTIONS
 from neunets.status import AioStatusInterceptor
@@ -80,7 +80,7 @@ class EngineSettings:
     take_up: str = "all"
     plugins: Sequence[Manifest] = ()
     patience: Patience = field(default_factory=Patience)
-    memory_bytes: int = field(default_factory=lambda: psutil.virtual_memory().total)
+    memory_bytes: int = field(default_factory=lambda: limits.memory_bytes().value)
     remote: Remote | None = None
     trainer: Sequence[str] = TRAINER
     reading: Bounds = field(default_factory=Bounds)

@@ -18,6 +18,7 @@ from neunets.machine import Choices, cache_folder
 from neunets.process import die_with_parent
 from neunets.status import rpc_error
 from neunets_trainer.choices import choose, complete
+from neunets_trainer.usable import fault
 from neunets_trainer.worker import Worker
 
 LOG: Final = logging.getLogger(__name__)
@@ -43,13 +44,13 @@ def main() -> int:
     if os.environ.get("NEUNETS_PARENT_DEATH") == "1":
         die_with_parent()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    device = arguments.device
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        LOG.warning("torch %s sees no CUDA device: this slot trains on the CPU", torch.__version__)
+    device, warning = arguments.device, fault(arguments.device)
+    if warning:
+        LOG.warning(warning)
         device = "cpu"
     with grpc.insecure_channel(arguments.engine) as channel:
         try:
-            Worker(channel, arguments.worker, device, choose(device, folder), arguments.memory_bytes).work()
+            Worker(channel, arguments.worker, device, choose(device, folder), arguments.memory_bytes, warning).work()
         except grpc.RpcError as error:
             print(f"the engine does not answer: {rpc_error(error).message}", file=sys.stderr)
             return 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Final, TypeVar
 import torch
 
 from neunets.cost import STEP_COST
+from neunets.limits import cores
 from neunets.machine import Choices, Precision, only_one, read, write
 from neunets_trainer.crowd import Crowd, crowd_rates
 from neunets_trainer.measurement import FLOPS, Setting, rates, settings
@@ -89,11 +89,11 @@ def _workers(device: str, known: Choices) -> Choices:
 
     On a CPU one single-threaded worker on each core, unless another division is clearly faster.
     """
-    cores = len(os.sched_getaffinity(0))
+    usable = cores().value
     if device.startswith("cuda"):
         tried = [Crowd(workers, 1) for workers in GPU_WORKERS]
     else:
-        tried = list(dict.fromkeys((Crowd(cores, 1), Crowd(max(1, cores // 2), min(2, cores)), Crowd(1, cores))))
+        tried = list(dict.fromkeys((Crowd(usable, 1), Crowd(max(1, usable // 2), min(2, usable)), Crowd(1, usable))))
     found = crowd_rates(tried, Setting(known.precision, known.memory_format), device)
     best = _first(found)
     by_crowd = {str(crowd): rate for crowd, rate in found.items()}

@@ -10,6 +10,8 @@ from typing import Final
 import psutil
 import torch
 
+from neunets import limits
+
 __all__ = ["Memory", "free_bytes", "release"]
 
 # A process may grow to so many times its size after its first job, ...
@@ -48,7 +50,7 @@ def free_bytes(device: str, memory_bytes: int) -> int:
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(device)
         return int(free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device))
-    return min(memory_bytes, int(psutil.virtual_memory().available))
+    return min(memory_bytes, limits.free_bytes())
 
 
 def release(device: str) -> None:

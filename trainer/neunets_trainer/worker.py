@@ -47,17 +47,20 @@ SAFETENSORS: Final = "application/x-safetensors"
 class Worker:
     """One process, one device. `name` is the executor's."""
 
-    def __init__(self, channel: grpc.Channel, name: str, device: str, choices: Choices, memory_bytes: int) -> None:
-        """`memory_bytes`: of this machine, for this slot."""
+    def __init__(
+        self, channel: grpc.Channel, name: str, device: str, choices: Choices, memory_bytes: int, warning: str = ""
+    ) -> None:
+        """`memory_bytes`: of this machine, for this slot; `warning`: what the user should know of the device."""
         self._engine = worker_pb2_grpc.TrainerStub(channel)
         self._name, self._device, self._choices = name, device, choices
+        self._warning = warning
         self._memory, self._memory_bytes = Memory(memory_bytes), memory_bytes
         self._data: tuple[str, Data] | None = None
 
     def work(self) -> NoReturn:
         """Lease and train. Raises: grpc.RpcError when the engine is gone; SystemExit to begin anew in less memory."""
         request = worker_pb2.LeaseRequest(worker=self._name, device=self._device, most=MOST_JOBS)
-        request.flops = self._choices.flops
+        request.flops, request.warning = self._choices.flops, self._warning
         request.wait.FromSeconds(LEASE_WAIT_S)
         while True:
             request.device_bytes = free_bytes(self._device, self._memory_bytes)

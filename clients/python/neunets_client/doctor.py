@@ -13,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
 from typing import Final
 
+from neunets import limits
 from neunets.machine import TRAINING_ENVIRONMENT
 
 __all__ = ["Check", "examine"]
@@ -34,7 +35,8 @@ def examine(home: Path) -> list[Check]:
     plugins = sorted(point.name for point in entry_points(group="neunets.synthesizers"))
     return [
         Check("python", platform.python_version()),
-        Check("cores", str(len(os.sched_getaffinity(0)))),
+        Check("cores", str(limits.cores())),
+        Check("memory", f"{limits.memory_bytes()} bytes"),
         *(_package(name) for name in PACKAGES),
         *_trainer(),
         Check("synthesizers", ", ".join(plugins) or "none", bool(plugins), "pip install neunets-random"),

@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import psutil
-
+from neunets.limits import free_bytes
 from neunets_engine.datasets.source import readable
 
 __all__ = ["NOTES", "PATIENCE_S", "Bounds", "limit_memory", "note_files", "noted"]
@@ -23,10 +22,6 @@ PATIENCE_S: Final = 300.0
 # Of the kernel's scale up to 1000: where memory runs out, reading ends before the engine does.
 OOM_SCORE: Final = 800
 LONGEST_NOTE: Final = 4096
-CGROUPS: Final = (  # limit and use, of versions 2 and 1
-    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
-    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +36,7 @@ class Bounds:
 
     def measured(self) -> Bounds:
         """With a number of bytes."""
-        return replace(self, memory_bytes=self.memory_bytes or max(LEAST_BYTES, _free_bytes() // 3))
+        return replace(self, memory_bytes=self.memory_bytes or max(LEAST_BYTES, free_bytes() // 3))
 
     def decoders(self, cores: int) -> int:
         """How many processes may decode, each within `LEAST_BYTES` or more."""
@@ -81,11 +76,3 @@ def noted(folder: Path) -> list[str]:
         if name and name not in names:
             names.append(name)
     return names
-
-
-def _free_bytes() -> int:
-    found = [psutil.virtual_memory().available]
-    for limit, use in CGROUPS:
-        with contextlib.suppress(OSError, ValueError):
-            found.append(max(0, int(Path(limit).read_text()) - int(Path(use).read_text())))
-    return min(found)

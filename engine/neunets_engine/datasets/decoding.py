@@ -20,6 +20,7 @@ from typing import Final, Self, TypeVar
 import numpy as np
 
 from neunets.images import Encoded, Fault, Remark, decode, header
+from neunets.limits import cores
 from neunets.preprocessing import Preprocessing
 from neunets.process import die_with_parent
 from neunets_engine.datasets.bounds import Bounds, limit_memory, note_files, noted
@@ -86,9 +87,9 @@ class Decoders:
         """`bounds`: of their memory. `notes`: a folder where each notes the file that it reads."""
         self._pool: ProcessPoolExecutor | None = None
         self._first: Future[int] = Future()
-        cores = len(os.sched_getaffinity(0))
-        self._cores = cores if bounds is None else bounds.decoders(cores)
-        self._memory_bytes = None if bounds is None else bounds.decoder_bytes(cores)
+        usable = cores().value
+        self._cores = usable if bounds is None else bounds.decoders(usable)
+        self._memory_bytes = None if bounds is None else bounds.decoder_bytes(usable)
         self._notes = notes
         self._patience_s = patience_s if self._cores > 1 else math.inf
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from neunets.limits import cores
 from neunets.machine import cache_folder, read
 
 __all__ = ["local_devices"]
@@ -28,12 +29,12 @@ class _Gpu:
 def local_devices(measured: Path | None = None) -> list[str]:
     """One entry a slot: "cuda:N" for the GPUs that CUDA_VISIBLE_DEVICES leaves, "cpu" where there is none.
 
-    As many of each as a measurement in the folder `measured` says; without one, one for each GPU or core.
+    As many of each as a measurement in the folder `measured` says; without one, one for each GPU or usable core.
     """
     folder = measured or cache_folder()
     gpus = _gpus()
     if not gpus:
-        return ["cpu"] * _workers(folder, "cpu", len(os.sched_getaffinity(0)))
+        return ["cpu"] * _workers(folder, "cpu", cores().value)
     return [f"cuda:{number}" for number, gpu in enumerate(gpus) for _ in range(_workers(folder, gpu.name, 1))]
 
 

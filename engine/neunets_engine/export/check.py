@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from itertools import count
 from statistics import median
@@ -18,6 +17,7 @@ from PIL import Image
 
 from neunets.errors import NeunetsError
 from neunets.images import resized
+from neunets.limits import cores
 from neunets.preprocessing import Preprocessing
 from neunets_engine.export.any_size import resizing_alone
 from neunets_engine.export.resizing import COLOURS
@@ -89,7 +89,7 @@ def latency_ms(model: bytes, x: NDArray[Any]) -> float:
 
 def accuracy(model: bytes, x: NDArray[Any], y: NDArray[np.int64]) -> float:
     """Fraction of the rows of `x` (N, ...), as stored, whose most probable class is that of `y` (N,); on all cores."""
-    session, row, correct = _session(model, len(os.sched_getaffinity(0))), 0, 0
+    session, row, correct = _session(model, cores().value), 0, 0
     for batch in batches(x):
         probabilities = _probabilities(session, batch)
         correct += int((probabilities.argmax(axis=1) == y[row : row + len(batch)]).sum())

@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from neunets.limits import cores
+
 __all__ = [
     "TRAINING_ENVIRONMENT", "Choices", "MemoryFormat", "Precision", "cache_folder", "fingerprint", "only_one", "read",
     "write",
@@ -87,7 +89,7 @@ def cache_folder() -> Path:
 def fingerprint(name: str) -> str:
     """Of everything that the speed of a device depends on. `name`: "cpu", or the GPU's as its driver calls it."""
     parts = [name, platform.machine(), _torch_version(), os.environ.get("ATEN_CPU_CAPABILITY", "")]
-    parts.append(str(len(os.sched_getaffinity(0))))
+    parts.append(str(cores().value))
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         parts += [next(line for line in lines if line.startswith(word)) for word in ("model name", "flags")]
