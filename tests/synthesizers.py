@@ -267,6 +267,16 @@ class Deaf(Run):
         raise AssertionError
 
 
+class Poisoned(Run):
+    """Its process ends whenever it learns of a result."""
+
+    def ingest(self, events: Sequence[Event]) -> None:
+        super().ingest(events)
+        if self.ended:
+            print("what a result!", flush=True)
+            os._exit(3)
+
+
 BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "good": Run,
     "garbage": Garbage,
@@ -286,6 +296,7 @@ BEHAVIOURS: Final[Mapping[str, Callable[[Problem], Run]]] = {
     "waiting": Waiting,
     "hanging": Hanging,
     "deaf": Deaf,
+    "poisoned": Poisoned,
 }
 DECLARED: Final[Mapping[str, Mapping[str, bool]]] = {
     "climbing": {"continues_trials": True},

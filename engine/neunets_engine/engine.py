@@ -176,6 +176,7 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
             await supervisor.take_up(run_id)
     await api.start()
     LOG.info("epoch %d, %d slots, %s", epoch, executor.slots, settings.listen)
+    LOG.info("synthesizers: %s", supervisor.listing())
     try:
         await stop.wait()
     finally:

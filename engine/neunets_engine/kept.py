@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["KeptProcess", "how_ended"]
+__all__ = ["KeptProcess", "how_ended", "signal_name"]
 
 KEEPER: Final = Path(__file__).with_name("keeper.py")
 # In the environment of whatever a child starts, for the case that its keeper is killed.
@@ -134,10 +134,15 @@ def how_ended(code: int) -> str:
     """A code of `KeptProcess` in words."""
     if code >= 0:
         return f"ended with exit code {code}"
+    return f"was ended by {signal_name(-code)}"
+
+
+def signal_name(number: int) -> str:
+    """ "SIGSEGV"; of a real-time signal its number."""
     try:
-        return f"was ended by {signal.Signals(-code).name}"
+        return signal.Signals(number).name
     except ValueError:
-        return f"was ended by signal {-code}"
+        return f"signal {number}"
 
 
 def _kill_marked(mark: str) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from google.protobuf import json_format
 
-from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError, NotFound
+from neunets.errors import Busy, IllegalTransition, InvalidRequest, NeunetsError, NotFound, UnsupportedProblem
 from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -20,10 +21,12 @@ from neunets_engine import experiments
 from neunets_engine.admission import Rules
 from neunets_engine.disk import DiskFull
 from neunets_engine.intake import Kin
+from neunets_engine.kept import signal_name
 from neunets_engine.lifecycle import ACTIVE, FINAL, State
 from neunets_engine.plugins import (
     ChildProcess,
     Enrolments,
+    Fault,
     Link,
     ListedProcess,
     Manifest,
@@ -35,12 +38,14 @@ from neunets_engine.plugins import (
 )
 from neunets_engine.setting import Setting
 from neunets_engine.synthesis import Resources, Synthesis
+from neunets_engine.words import pausing_words
 
 __all__ = ["Supervisor"]
 
 LOG: Final = logging.getLogger(__name__)
 # Lines of a plugin's output that a run's log keeps; the plugin's own log file has them all.
 LINES_A_RUN: Final = 200
+REASON_LETTERS: Final = 1024
 # Between two looks whether a full disk has room again.
 ROOM_EVERY_S: Final = 0.2
 
@@ -70,10 +75,18 @@ class Supervisor:
         self._lines: dict[str, int] = {}
         self._settings = SettingsCheck()
         self._chores: set[asyncio.Task[None]] = set()
-        self.host = PluginHost(self.rules, self.network, partial(experiments.query, resources.store))
+        self.host = PluginHost(
+            self.rules, self.network, partial(experiments.query, resources.store), drains=self._is_draining
+        )
 
     def plugin_names(self) -> list[str]:
         return sorted({*self._manifests, *self._enrolments.names()})
+
+    def listing(self) -> str:
+        """All synthesizers with their states, for people."""
+        plugins = [self.plugin(name) for name in self.plugin_names()]
+        shown = [f"{plugin.name} {plugin.shown_state().value} {plugin.link.endpoint()}".strip() for plugin in plugins]
+        return ", ".join(shown) or "none"
 
     def manifest(self, name: str) -> Manifest:
         """Raises: NotFound; IllegalTransition where somebody else starts it."""
@@ -88,10 +101,13 @@ class Supervisor:
         if name not in self.plugin_names():
             raise NotFound(f"no synthesizer {name!r} is installed: there is {', '.join(self.plugin_names()) or 'none'}")
         if name not in self._plugins:
-            plugin = Plugin(name, self._link(name))
+            plugin = Plugin(name, self._link(name), partial(self._tell_fault, name))
             plugin.is_draining = self._resources.store.synthesizers.is_draining(name)
             self._plugins[name] = plugin
         return self._plugins[name]
+
+    def _is_draining(self, name: str) -> bool:
+        return name in self._plugins and self._plugins[name].is_draining
 
     def _link(self, name: str) -> Link:
         if name not in self._manifests:
@@ -131,10 +147,13 @@ class Supervisor:
             raise InvalidRequest(field, error.message) from error
         setting = Setting(spec, dataset)
         setting.check(self._resources.slots)
+        if plugin.link.is_leaving():
+            raise IllegalTransition(f"{spec.synthesizer} wants no new runs: choose another", state="DRAINING")
         if plugin.is_draining:
             text = f"{spec.synthesizer} is draining: `neunets synthesizers drain {spec.synthesizer} --resume`"
             raise IllegalTransition(f"{text}, or choose another", state="DRAINING")
         await plugin.channel()
+        self._check_place(spec, dataset, plugin)
         await self._check_settings(spec, plugin)
         session = PluginSession(plugin, setting.opening("check", self._epoch, self._resources.slots), lambda after: [])
         await session.check()
@@ -155,16 +174,14 @@ class Supervisor:
         self._runs.pop(run_id, None)
         name = synthesis.synthesizer
         if (plugin := self._plugins.get(name)) is not None and plugin.is_draining:
-            task = asyncio.create_task(self._end_drained(name))
-            self._chores.add(task)
-            task.add_done_callback(self._chores.discard)
+            self._do(self._end_drained(name))
 
     async def take_up(self, run_id: str) -> None:
         """Go on with a run that an engine before this one left; without its synthesizer it is PAUSED."""
         try:
             self.start(run_id, interrupted=True)
         except NotFound as error:
-            await self._resources.store.move(run_id, State.PAUSED, error.message)
+            await self._resources.store.move(run_id, State.PAUSED, pausing_words(run_id, error.message))
 
     async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
         """Raises: IllegalTransition where the run has ended; NotFound if its synthesizer is not installed any more."""
@@ -293,7 +310,7 @@ class Supervisor:
         while True:
             try:
                 await self._resources.clock.stop(run_id)
-                await self._resources.store.move(run_id, State.PAUSED, why)
+                await self._resources.store.move(run_id, State.PAUSED, pausing_words(run_id, why))
             except DiskFull:
                 await asyncio.sleep(ROOM_EVERY_S)
             else:
@@ -310,9 +327,44 @@ class Supervisor:
         session = PluginSession(plugin, setting.opening(run_id, self._epoch, slots), events)
         return Synthesis(run_id, setting, session, plugin, self._resources)
 
+    def _check_place(self, spec: service_pb2.RunSpec, dataset: service_pb2.Dataset, plugin: Plugin) -> None:
+        """Raises: UnsupportedProblem, Busy, by what the plugin says of itself."""
+        known = plugin.description or synthesizer_pb2.DescribeResponse()
+        if known.tasks and dataset.task not in known.tasks:
+            raise UnsupportedProblem(f"{spec.synthesizer} knows {', '.join(known.tasks)}, and not {dataset.task}")
+        if known.max_open_runs and self.open_runs(spec.synthesizer) >= known.max_open_runs:
+            text = f"{spec.synthesizer} works on {known.max_open_runs} runs at a time: wait for one, or choose another"
+            raise Busy(text)
+
     async def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
         schema = plugin.description.settings_schema_json if plugin.description else ""
         await self._settings.check(spec.synthesizer, schema, json_format.MessageToDict(spec.settings))
+
+    def _tell_fault(self, name: str, fault: Fault) -> None:
+        """Every run that it works on keeps the fault as an event."""
+        event = service_pb2.SynthesizerFault(
+            synthesizer=name, reason=fault.reason[:REASON_LETTERS], faults=fault.number
+        )
+        if fault.ending is not None:
+            event.output.extend(fault.ending.output)
+            if fault.ending.code >= 0:
+                event.exit_code = fault.ending.code
+            else:
+                event.signal = signal_name(-fault.ending.code)
+        for run_id, (synthesis, _) in self._runs.items():
+            if synthesis.synthesizer == name:
+                self._do(self._resources.store.record_fault(run_id, event))
+
+    def _do(self, chore: Coroutine[None, None, None]) -> None:
+        """Something beside a run, which it does not wait for; without room, or without the run, it is left out."""
+
+        async def done() -> None:
+            with contextlib.suppress(NeunetsError):
+                await chore
+
+        task = asyncio.create_task(done())
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
 
     def _relay(self, name: str, text: str) -> None:
         for run_id in list(self._runs):
@@ -320,6 +372,4 @@ class Supervisor:
                 continue
             self._lines[run_id] = self._lines.get(run_id, 0) + 1
             if self._lines[run_id] <= LINES_A_RUN:
-                task = asyncio.create_task(self._resources.store.log(run_id, "plugin", "info", text[:1024]))
-                self._chores.add(task)
-                task.add_done_callback(self._chores.discard)
+                self._do(self._resources.store.log(run_id, "plugin", "info", text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from neunets_engine.setting import Setting
 from neunets_engine.starts import TrainerDown
 from neunets_engine.store import Store, has_result
 from neunets_engine.waiting import Rest
+from neunets_engine.words import ending_words, nothing_trained, pausing_words, verdict_words
 
 __all__ = ["Resources", "Synthesis"]
 
@@ -79,6 +81,7 @@ class Synthesis:
         self._ended = asyncio.Event()
         self._asking = Asking(self._left_s)
         self._rest = Rest()
+        self._assess_at = 0.0  # by the monotonic clock, while trials train
         self._intake = Intake(run_id, resources.store, resources.scheduler, lambda: self._setting.rules())
 
     async def drive(self) -> None:
@@ -154,6 +157,7 @@ class Synthesis:
                 await self._asking.of(self._measure_mirror())
             await self._asking.of(self._session.ingest())
             await self._give_up_overdue()
+            await self._log_remarks()
             await self._move(State.PROPOSING)
 
     async def _await_workers(self) -> None:
@@ -204,7 +208,6 @@ class Synthesis:
                     await self._in(State.INGESTING, self._asking.of(self._session.ingest()))
                 case State.INGESTING | State.ASSESSING:
                     if await self._assess():
-                        await self._end_search("")
                         break
                 case _:
                     return
@@ -227,6 +230,7 @@ class Synthesis:
             if answer is None:
                 await self._give_up_overdue()
                 return
+            await self._log_remarks()
             match answer.WhichOneof("outcome"):
                 case "proposals":
                     self._rest.end()
@@ -241,7 +245,7 @@ class Synthesis:
         """What the synthesizer asks for; where nothing trains, the time of it."""
         self._plugin.progressed()
         if self._rest.begin(wait, self._record().run.trials_ended) and wait.reason:
-            await self._log(f"waits: {wait.reason}")
+            await self._resources.store.note_wait(self._id, wait.reason[:256])
         if self._resources.scheduler.open_trials(self._id) == 0:
             pause_s = min(self._rest.idle_s(), max(self._left_s(), SHORTEST_WAIT_S))
             with contextlib.suppress(TimeoutError):
@@ -297,13 +301,20 @@ class Synthesis:
         """Ask for a verdict; true where the search has come to its end."""
         running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
         is_quiet = self._resources.scheduler.open_trials(self._id) == 0  # before, so that the last verdict knows all
-        answer = await self._in(State.ASSESSING, self._asking.of(self._session.assess(self._budget(), running)))
+        if is_quiet or time.monotonic() >= self._assess_at:
+            answer = await self._in(State.ASSESSING, self._asking.of(self._session.assess(self._budget(), running)))
+        else:
+            answer = await self._in(State.ASSESSING, asyncio.sleep(0, None))
         await self._give_up_overdue()
         if answer is not None:
+            self._assess_at = time.monotonic() + answer.reassess_after.ToMilliseconds() / 1000
             await self._end_early(answer)
         is_last = answer is not None and answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET)
         is_over = is_last or (is_quiet and self._wanted() <= 0)
-        await self._resources.store.record_verdict(self._id, answer, goes_on=not is_over)
+        words = verdict_words(answer) if answer is not None else ""
+        await self._resources.store.record_verdict(self._id, answer, words, goes_on=not is_over)
+        if is_over:
+            await self._end_search(words if is_last else "")
         return is_over
 
     async def _end_early(self, answer: synthesizer_pb2.AssessResponse) -> None:
@@ -335,7 +346,7 @@ class Synthesis:
         if not record.run.best_trial and not record.final_trials:
             if self._stopping():
                 return
-            raise NeunetsError(self._nothing_trained())
+            raise NeunetsError(nothing_trained(record, store.trials(self._id)))
         while True:
             finals = [store.trial(self._id, trial) for trial in self._record().final_trials]
             closing = [trial for trial in finals if trial.closes and trial.state == service_pb2.TRIAL_STATE_ENDED]
@@ -381,7 +392,7 @@ class Synthesis:
         if self._stopping():
             await self._drop()
         elif self._state() not in FINAL:
-            await self._leave(State.COMPLETED)
+            await self._leave(State.COMPLETED, ending_words(self._record()))
 
     async def _drop(self) -> None:
         """End a stopped run, with whatever still waits or trains."""
@@ -393,20 +404,13 @@ class Synthesis:
         if self._stopping(MODES.MODE_ABORT):
             await self._drop()
         elif self._state() not in FINAL:
-            await self._leave(State.PAUSED, why)
+            await self._leave(State.PAUSED, pausing_words(self._id, why))
 
     async def _leave(self, target: State, reason: str = "") -> None:
         """The last transition: whoever sees it also sees all the time that was used."""
         self._resources.scheduler.close(self._id)  # a trial handed out now would ask for the time
         await self._resources.clock.stop(self._id)
         await self._resources.store.move(self._id, target, reason)
-
-    def _nothing_trained(self) -> str:
-        trials = [trial for trial in self._resources.store.trials(self._id) if trial.HasField("result")]
-        if not trials:
-            return "no network was trained within the budget: give it more time, or a larger bound on the parameters"
-        last = trials[-1].result
-        return f"none of {len(trials)} networks could be trained; the last one: {last.error.summary or 'no result'}"
 
     async def _give_up_overdue(self) -> None:
         """A search whose synthesizer has not answered within the run's time is over."""
@@ -416,13 +420,18 @@ class Synthesis:
     async def _end_search(self, why: str) -> None:
         if why:
             await self._log(f"the search is over: {why}")
-        await self._resources.store.end_search(self._id)
+        await self._resources.store.end_search(self._id, why)
 
     async def _close_session(self) -> None:
         """A run that the engine leaves as it is stays open: the next engine opens it again."""
         state = self._state()
         if state in FINAL or state is State.PAUSED:
             await self._session.close(state.name, CLOSE_S if not self._asking.is_overdue else HASTY_CLOSE_S)
+
+    async def _log_remarks(self) -> None:
+        """What the synthesizer remarks for people."""
+        for remark in self._session.take_notes():
+            await self._log(remark)
 
     async def _log(self, text: str) -> None:
         await self._resources.store.log(self._id, "synthesizer", "info", text[:256])

@@ -117,6 +117,19 @@ async def test_an_endpoint_belongs_to_one_plugin_that_is_up(host: PluginHost, tm
     await registered(host, "two", f"unix:{tmp_path}/plugin.sock")
 
 
+async def test_a_plugin_that_wants_no_runs_says_so_and_is_told_so(host: PluginHost) -> None:
+    async def renewed(*, draining: bool) -> bool:
+        request = synthesizer_pb2.RenewRequest(plugin="one", draining=draining)
+        return (await host.Renew(request, None)).please_drain  # type: ignore[arg-type]
+
+    await registered(host, "one", "unix:/s")
+    assert not await renewed(draining=True)
+    assert host.is_leaving("one")
+    host.drains = lambda plugin: plugin == "one"
+    assert await renewed(draining=False)
+    assert not host.is_leaving("one")
+
+
 async def test_a_plugin_describes_itself_as_it_registers(host: PluginHost) -> None:
     token, _ = host.issue("mute")
     request = synthesizer_pb2.RegisterRequest(token=token, endpoint="unix:/s", protocol_majors=[1])

@@ -33,11 +33,13 @@ def test_a_search_that_hangs_ends_with_what_it_found(client: Client, dataset: se
     assert history.run.model
     lines = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
     assert "the search is over: hanging has not answered within the run's time" in lines
+    assert history.run.reason == "hanging has not answered within the run's time"
 
 
 def test_a_run_without_a_network_ends_with_its_time(client: Client, dataset: service_pb2.Dataset) -> None:
     history = follow(client, client.create(dataset.name, synthesizer="deaf", wall_s=5.0).name)
     assert history.state == "FAILED"
+    assert history.run.reason == "no network was trained: deaf has not answered within the run's time"
 
 
 @pytest.mark.slow

@@ -77,12 +77,15 @@ def test_an_exhausted_search_ends_in_its_model(client: Client, dataset: service_
     history = follow(client, client.create(dataset.name, synthesizer="small", trials=50).name)
     assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
     assert history.run.model
+    assert history.run.reason == "exhausted: two are enough"
 
 
 def test_a_plugin_may_ask_to_wait(client: Client, dataset: service_pb2.Dataset) -> None:
     history = follow(client, client.create(dataset.name, synthesizer="patient", trials=3).name)
     assert (history.state, history.run.trials_ended) == ("COMPLETED", 3)
     kinds = [event.WhichOneof("event") for event in history.search if event.WhichOneof("event") != "measured"]
+    lines = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
+    assert "waits: one after the other" in lines
     assert kinds[:9] == ["proposed", "started", "ended"] * 3
     assert sorted(kinds[9:]) == ["ended"] * 3 + ["started"] * 3  # trained on, trained anew, and measured
 
@@ -91,6 +94,7 @@ def test_a_converged_search_ends_before_its_budget(client: Client, dataset: serv
     history = follow(client, client.create(dataset.name, synthesizer="content", trials=500).name)
     assert history.state == "COMPLETED"
     assert history.run.trials_ended < 10
+    assert history.run.reason == "converged: good enough"
 
 
 def test_the_time_used_is_final_when_the_run_is(client: Client, dataset: service_pb2.Dataset) -> None:
@@ -124,6 +128,22 @@ def test_a_plugin_that_dies_is_started_again(client: Client, dataset: service_pb
     assert (history.state, history.run.trials_ended) == ("COMPLETED", 2)
     lines = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
     assert lines.count("dying is here") >= 2
+    faults = [event.synthesizer_fault for event in history.events if event.WhichOneof("event") == "synthesizer_fault"]
+    assert [(fault.exit_code, fault.faults) for fault in faults] == [(9, 1), (9, 2)]
+    assert "dying is here" in faults[0].output
+    assert "Propose: connection lost" in faults[0].reason
+    assert next(info.faults for info in client.synthesizers() if info.name == "dying") == 2
+
+
+def test_an_event_that_ends_a_plugin_each_time_is_named(client: Client, dataset: service_pb2.Dataset) -> None:
+    history = follow(client, client.create(dataset.name, synthesizer="poisoned", trials=3).name)
+    assert history.state == "PAUSED"
+    ended = next(event for event in history.search if event.WhichOneof("event") == "ended")
+    assert f"Ingest of event {ended.seq} (ended), as each time that it was replayed" in history.run.reason
+    assert "ended with exit code 3" in history.run.reason
+    assert "what a result!" in history.run.reason
+    assert history.run.reason.endswith(f"`neunets resume {history.run.name.removeprefix('runs/')}`")
+    client.stop(history.run.name, MODES.MODE_ABORT)
 
 
 def test_a_plugin_that_always_fails_pauses_the_run_and_may_be_tried_again(

@@ -53,6 +53,9 @@ class Board:
                 self.final = response.event.final_training.trial
                 self.epochs[self.final] = response.event.final_training.recipe.epochs
                 return f"final training of the network of {response.event.final_training.of}"
+            case "synthesizer_fault":
+                fault = response.event.synthesizer_fault
+                return f"{fault.synthesizer}, fault {fault.faults}: {fault.reason}"
             case "model_exported":
                 return "the ONNX model is exported and checked"
             case "log":

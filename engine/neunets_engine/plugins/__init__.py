@@ -6,7 +6,7 @@ from neunets_engine.plugins.conformance import conform
 from neunets_engine.plugins.enrolment import Enrolments, RemotePluginHost
 from neunets_engine.plugins.host import PluginHost
 from neunets_engine.plugins.listed import ListedProcess
-from neunets_engine.plugins.plugin import Link, Plugin, PluginState
+from neunets_engine.plugins.plugin import Fault, Link, Plugin, PluginState
 from neunets_engine.plugins.process import ChildProcess, sweep_sockets
 from neunets_engine.plugins.session import PluginSession
 from neunets_engine.plugins.settings import SettingsCheck
@@ -15,6 +15,7 @@ __all__ = [
     "Authority",
     "ChildProcess",
     "Enrolments",
+    "Fault",
     "Link",
     "ListedProcess",
     "Manifest",

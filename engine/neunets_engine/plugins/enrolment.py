@@ -144,9 +144,9 @@ class RemotePluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         link = self._enrolments.link(record.name)
         if not link.is_registered():
             raise NotFound(f"no plugin {request.plugin!r} is registered: register it again")
-        link.renewed()
+        link.renewed(is_leaving=request.draining)
         certificate = self._enrolments.next_certificate(record, context)
-        response = synthesizer_pb2.RenewResponse(certificate=certificate)
+        response = synthesizer_pb2.RenewResponse(certificate=certificate, please_drain=self._local.drains(record.name))
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
 

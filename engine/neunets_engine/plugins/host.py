@@ -56,13 +56,17 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
             [synthesizer_pb2.QueryExperimentsRequest], Awaitable[synthesizer_pb2.QueryExperimentsResponse]
         ],
         monotonic: Callable[[], float] = time.monotonic,
+        drains: Callable[[str], bool] = lambda plugin: False,
     ) -> None:
+        """`drains(plugin)`: whether it gets no new runs."""
+        self.drains = drains
         self._rules = rules
         self._network = network
         self._experiments = experiments
         self._monotonic = monotonic
         self._tokens: dict[str, _Token] = {}
         self._renewed: dict[str, float] = {}
+        self._leaving = set[str]()
         self._endpoints: dict[str, str] = {}  # of the plugins that are up
 
     def issue(self, plugin: str) -> tuple[str, asyncio.Future[Registration]]:
@@ -78,6 +82,11 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     def forget(self, plugin: str) -> None:
         """It has ended: its endpoint is free."""
         self._endpoints.pop(plugin, None)
+        self._leaving.discard(plugin)
+
+    def is_leaving(self, plugin: str) -> bool:
+        """Whether it has said that it wants no new runs."""
+        return plugin in self._leaving
 
     def has_lapsed(self, plugin: str) -> bool:
         """Whether a registered plugin has not renewed its lease."""
@@ -122,7 +131,8 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         if request.plugin not in self._renewed:
             raise NotFound(f"no plugin {request.plugin!r} is registered")
         self._renewed[request.plugin] = self._monotonic()
-        response = synthesizer_pb2.RenewResponse()
+        (self._leaving.add if request.draining else self._leaving.discard)(request.plugin)
+        response = synthesizer_pb2.RenewResponse(please_drain=self.drains(request.plugin))
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
 

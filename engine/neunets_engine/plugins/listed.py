@@ -5,7 +5,7 @@ from __future__ import annotations
 import grpc
 
 from neunets_engine.plugins.catalog import Manifest
-from neunets_engine.plugins.plugin import Connected, first_answer
+from neunets_engine.plugins.plugin import Connected, Ending, first_answer
 from neunets_engine.plugins.remote import OPTIONS
 
 __all__ = ["ListedProcess"]
@@ -41,8 +41,15 @@ class ListedProcess:
     async def until_ended(self) -> None:
         """Only its host knows."""
 
-    def ending(self) -> str:
-        return ""
+    def ending(self) -> Ending | None:
+        return None
+
+    def endpoint(self) -> str:
+        return self._manifest.endpoint
+
+    def is_leaving(self) -> bool:
+        """It registers nowhere, and so renews nothing."""
+        return False
 
     async def cut(self) -> None:
         """The process is not ours to end: only the connection is made anew."""

@@ -7,6 +7,7 @@ import logging
 import random
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, cast
@@ -19,7 +20,18 @@ from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2, synthesizer_pb2_grpc
 from neunets_engine.plugins.description import check_description, is_waiting
 
-__all__ = ["PATIENCE_S", "Connected", "Latencies", "Link", "Plugin", "PluginState", "first_answer", "stub_of"]
+__all__ = [
+    "PATIENCE_S",
+    "Connected",
+    "Ending",
+    "Fault",
+    "Latencies",
+    "Link",
+    "Plugin",
+    "PluginState",
+    "first_answer",
+    "stub_of",
+]
 
 LOG: Final = logging.getLogger(__name__)
 HEALTH_DEADLINE_S: Final = 2.0
@@ -41,10 +53,29 @@ class PluginState(Enum):
     """As `Synthesizers.List` shows it."""
 
     INSTALLED = "INSTALLED"
+    REMOTE = "REMOTE"
     READY = "READY"
     SUSPECT = "SUSPECT"
     DRAINING = "DRAINING"
     QUARANTINED = "QUARANTINED"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a plugin's process has ended by itself. `code`: a signal's is negative; `output`: its last lines."""
+
+    code: int
+    words: str
+    output: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What a plugin has done, or has not; `number`: of the faults since the engine began."""
+
+    reason: str
+    ending: Ending | None
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +108,14 @@ class Link(Protocol):
     async def until_ended(self) -> None:
         """Wait a moment for the end of a process whose connection was lost."""
 
-    def ending(self) -> str:
-        """How the process has ended by itself, with its last output; empty: it has not, or nobody here knows."""
+    def ending(self) -> Ending | None:
+        """How the process has ended by itself; None: it has not, or nobody here knows."""
+
+    def endpoint(self) -> str:
+        """gRPC target of a process that somebody else starts; empty: it is a child, or has not been there."""
+
+    def is_leaving(self) -> bool:
+        """Whether the plugin has said that it wants no new runs."""
 
     async def cut(self) -> None:
         """End what hangs; `connect` makes a new beginning."""
@@ -102,7 +139,7 @@ async def first_answer(channel: grpc.aio.Channel, name: str, where: str) -> synt
         error = rpc_error(raw)
         if not isinstance(error, PluginUnavailable | DeadlineExceeded | NotReady):
             raise error from raw
-        text = f"synthesizer {name} does not answer {where}: start it, then go on with `neunets resume RUN`"
+        text = f"synthesizer {name} does not answer {where}: start it"
         raise NotReady(text) from raw
     except asyncio.CancelledError:
         await channel.close(None)
@@ -128,10 +165,13 @@ class Latencies:
 class Plugin:
     """The channel to one synthesizer, made again after each loss."""
 
-    def __init__(self, name: str, link: Link) -> None:
+    def __init__(self, name: str, link: Link, tell: Callable[[Fault], None] = lambda fault: None) -> None:
+        """`tell(fault)` gets each fault as it is counted."""
         self.name = name
         self.link = link
-        self.state = PluginState.INSTALLED
+        self.faults = 0  # since the engine began
+        self._tell = tell
+        self.state = self._absent()
         self.incarnation = 0  # grows with each connection: what was open in an older one is not any more
         self.description: synthesizer_pb2.DescribeResponse | None = None
         self.calls_in_flight = 0
@@ -146,9 +186,12 @@ class Plugin:
         self._last_fault = ""
         self._delay_s = 0.0
 
-    @property
-    def faults(self) -> int:
-        return len(self._faults)
+    def shown_state(self) -> PluginState:
+        """As people see it."""
+        return PluginState.DRAINING if self.is_draining else self.state
+
+    def _absent(self) -> PluginState:
+        return PluginState.INSTALLED if self.link.command else PluginState.REMOTE
 
     async def channel(self) -> grpc.aio.Channel:
         """The channel to the running plugin, which is started where it is not.
@@ -209,11 +252,13 @@ class Plugin:
         """Somebody wants to try again: out of quarantine."""
         self.progressed()
         if self.state is PluginState.QUARANTINED:
-            self.state = PluginState.INSTALLED
+            self.state = self._absent()
 
-    def fault(self, why: str) -> None:
+    def fault(self, why: str, ending: Ending | None = None) -> None:
         """Count a fault; five in ten minutes without progress put the plugin into quarantine."""
         now = time.monotonic()
+        self.faults += 1
+        self._tell(Fault(why, ending, self.faults))
         self._faults = [at for at in self._faults if now - at < FAULT_WINDOW_S] + [now]
         LOG.warning("plugin %s: %s", self.name, why)
         self._last_fault = why
@@ -232,7 +277,9 @@ class Plugin:
                 await self.link.until_ended()
             self._given_up = incarnation
             ending = self.link.ending()
-            self.fault(f"{why}: its process {ending}" if ending else why)
+            if ending is not None:
+                why = f"{why}: its process {ending.words}"
+            self.fault(why, ending)
             await self.link.cut()
 
     async def _notice_end(self) -> None:
@@ -244,7 +291,7 @@ class Plugin:
         async with self._starting:
             await self._drop()
             if self.state is not PluginState.QUARANTINED:
-                self.state = PluginState.INSTALLED
+                self.state = self._absent()
 
     def _blame(self) -> str:
         last = self._last_fault or "no output"

@@ -17,7 +17,7 @@ from neunets_engine.kept import KeptProcess, how_ended
 from neunets_engine.output import Log, Output
 from neunets_engine.plugins.catalog import Manifest
 from neunets_engine.plugins.host import PluginHost
-from neunets_engine.plugins.plugin import Connected
+from neunets_engine.plugins.plugin import Connected, Ending
 
 __all__ = ["ChildProcess", "sweep_sockets"]
 
@@ -25,7 +25,8 @@ START_DEADLINE_S: Final = 60.0
 LAST_WORDS_S: Final = 1.0
 # Of a process whose connection was lost, until it is known how it has ended.
 END_KNOWN_S: Final = 0.5
-LAST_LINES: Final = 3
+LAST_LINES, LINE_LETTERS = 3, 120
+TOLD_LINES: Final = 5
 # What a child inherits; everything else of the engine's environment stays with the engine.
 ALLOWED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
 # Of a unix socket's path (sun_path); and what a plugin may call its socket.
@@ -110,12 +111,19 @@ class ChildProcess:
         if self._process is not None:
             await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=END_KNOWN_S)
 
-    def ending(self) -> str:
-        """How the process has ended by itself, with its last output; empty: it has not."""
+    def ending(self) -> Ending | None:
         process = self._process
         if process is None or process.is_up() or process.code is None:
-            return ""
-        return f"{process.error or how_ended(process.code)}{self._last_lines()}"
+            return None
+        words = f"cannot be started: {process.error}" if process.error else how_ended(process.code)
+        output = self._output.lines(TOLD_LINES) if self._output is not None else ()
+        return Ending(process.code, f"{words}{self._last_lines()}", output)
+
+    def endpoint(self) -> str:
+        return ""
+
+    def is_leaving(self) -> bool:
+        return self._host.is_leaving(self.manifest.name)
 
     async def cut(self) -> None:
         if self._process is not None:
@@ -126,13 +134,18 @@ class ChildProcess:
 
     def _not_registered(self, is_silent: bool) -> str:
         if not is_silent:
-            return self.ending() or f"was ended before it had registered{self._last_lines()}"
+            ending = self.ending()
+            return ending.words if ending is not None else f"was ended before it had registered{self._last_lines()}"
         fix = "a plugin calls PluginHost.Register at NEUNETS_HOST with NEUNETS_LAUNCH_TOKEN"
         return f"has not registered within {START_DEADLINE_S:g} s: {fix}{self._last_lines()}"
 
     def _last_lines(self) -> str:
         lines = self._output.lines(LAST_LINES) if self._output is not None else ()
-        return f"; its last output: {' | '.join(lines)}" if lines else "; it has printed nothing"
+        return (
+            f"; its last output: {' | '.join(line[:LINE_LETTERS] for line in lines)}"
+            if lines
+            else "; it has printed nothing"
+        )
 
 
 def sweep_sockets(base: Path) -> None:

@@ -13,7 +13,7 @@ from neunets.errors import NotReady
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.plugins.authority import Credentials
 from neunets_engine.plugins.host import LEASE_S
-from neunets_engine.plugins.plugin import PATIENCE_S, Connected, first_answer
+from neunets_engine.plugins.plugin import PATIENCE_S, Connected, Ending, first_answer
 
 __all__ = ["RemoteProcess"]
 
@@ -41,7 +41,7 @@ class RemoteProcess:
         self._seen = 0.0
         self._registrations = 0
         self._connected = -1  # the registration that the last connection was made for
-        self._is_cut = False
+        self._is_cut = self._is_leaving = False
         self._present = asyncio.Event()
 
     @property
@@ -54,7 +54,8 @@ class RemoteProcess:
         self._registrations += 1
         self.renewed()
 
-    def renewed(self) -> None:
+    def renewed(self, *, is_leaving: bool = False) -> None:
+        self._is_leaving = is_leaving
         self._seen = self._monotonic()
         self._present.set()
 
@@ -77,8 +78,7 @@ class RemoteProcess:
             try:
                 await asyncio.wait_for(self._present.wait(), PATIENCE_S)
             except TimeoutError:
-                text = f"synthesizer {self._name} does not answer {ELSEWHERE}: start it"
-                raise NotReady(f"{text}, then go on with `neunets resume RUN`") from None
+                raise NotReady(f"synthesizer {self._name} does not answer {ELSEWHERE}: start it") from None
         registrations = self._registrations
         options = [("grpc.ssl_target_name_override", self._host_name), *OPTIONS]
         channel = grpc.aio.secure_channel(self._endpoint, self._credentials, options=options)
@@ -89,8 +89,14 @@ class RemoteProcess:
     async def until_ended(self) -> None:
         """Only its host knows."""
 
-    def ending(self) -> str:
-        return ""
+    def ending(self) -> Ending | None:
+        return None
+
+    def endpoint(self) -> str:
+        return self._endpoint
+
+    def is_leaving(self) -> bool:
+        return self._is_leaving
 
     async def cut(self) -> None:
         """The process is not ours to end: only the connection is made anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -37,6 +37,8 @@ ASSESS_DEADLINE_S: Final = 10.0
 # Of Propose: a plugin says how long it usually takes (the 99th percentile); three times that, within these bounds.
 PROPOSE_FACTOR: Final = 3.0
 SHORTEST_PROPOSE_S, LONGEST_PROPOSE_S = 5.0, 600.0
+MOST_WANTED: Final = 64
+MOST_NOTES: Final = 16
 # Of Propose for a plugin that does not say.
 USUAL_P99_S: Final = 20.0
 # Errors of a plugin that is at work, or says that it will be later.
@@ -62,6 +64,9 @@ class PluginSession:
         self._incarnation = -1
         self._applied = 0
         self._occupied = Occupied()
+        self._deaths = set[int]()  # first events of the batches within which the plugin has ended
+        self._careful_until = 0  # the last event of those batches
+        self._notes: list[str] = []
 
     def amend(self, problem: synthesizer_pb2.Problem) -> None:
         """What became known of the data before the run was opened."""
@@ -72,7 +77,14 @@ class PluginSession:
         request = synthesizer_pb2.OpenRequest()
         request.CopyFrom(self._opening)
         request.validate_only = True
-        await self._call("Open", lambda stub, s: stub.Open(request, timeout=s), OPEN_DEADLINE_S, run_scoped=False)
+        await self._call(
+            "Open", lambda stub, s: stub.Open(request, timeout=s), self._open_deadline_s(), run_scoped=False
+        )
+
+    def take_notes(self) -> list[str]:
+        """What the plugin has remarked for people since the last time."""
+        notes, self._notes = self._notes, []
+        return notes
 
     async def ingest(self) -> None:
         """Second operation: everything in the run's log that the plugin has not seen; opens the run where it is not."""
@@ -83,10 +95,21 @@ class PluginSession:
             events = self._events(self._applied)
             if not events:
                 return
+            if self._applied < self._careful_until:  # one by one, until it is known which event it is
+                events = events[:1]
             request = synthesizer_pb2.IngestRequest(call=self._header(), events=events)
             try:
-                answer = await self._call("Ingest", partial(_send_events, request), INGEST_DEADLINE_S, run_scoped=False)
+                answer = await self._call(
+                    "Ingest",
+                    partial(_send_events, request),
+                    INGEST_DEADLINE_S,
+                    run_scoped=False,
+                    of=self._named(events),
+                )
             except (RunNotOpen, SequenceGap) as error:
+                if incarnation != self._plugin.incarnation:
+                    self._deaths.add(events[0].seq)
+                    self._careful_until = max(self._careful_until, events[-1].seq)
                 refusals += 1
                 if refusals >= REFUSALS:
                     await self._plugin.give_up(incarnation, f"Ingest: it is refused again and again: {error.message}")
@@ -105,7 +128,7 @@ class PluginSession:
             stub: synthesizer_pb2_grpc.SynthesizerAsyncStub, deadline_s: float
         ) -> Awaitable[synthesizer_pb2.ProposeResponse]:
             request = synthesizer_pb2.ProposeRequest(
-                call=self._header(request_id), want=want, free_slots=free_slots, budget=budget
+                call=self._header(request_id), want=min(want, self._most()), free_slots=free_slots, budget=budget
             )
             return stub.Propose(request, timeout=deadline_s)
 
@@ -113,6 +136,7 @@ class PluginSession:
         if answer.WhichOneof("outcome") is None:
             self._plugin.fault("Propose answered neither proposals, nor wait, nor exhausted")
             raise PluginFault(f"{self._plugin.name} answered Propose with nothing: it must say what it wants")
+        self._note(answer.diagnostics)
         return answer
 
     async def assess(self, budget: synthesizer_pb2.Budget, running: list[str]) -> synthesizer_pb2.AssessResponse | None:
@@ -150,11 +174,23 @@ class PluginSession:
             incarnation = self._plugin.incarnation
             try:
                 opened = await self._call(
-                    "Open", lambda stub, s: stub.Open(self._opening, timeout=s), OPEN_DEADLINE_S, run_scoped=False
+                    "Open",
+                    lambda stub, s: stub.Open(self._opening, timeout=s),
+                    self._open_deadline_s(),
+                    run_scoped=False,
                 )
             except BadCheckpoint:
                 self._opening.ClearField("checkpoint")
                 continue
+            if opened.applied_seq and not self._events(opened.applied_seq - 1):
+                await self._plugin.give_up(incarnation, f"Open: it knows event {opened.applied_seq}, which is not yet")
+                continue
+            if (name := self._plugin.description.name if self._plugin.description else "") not in (
+                "",
+                self._plugin.name,
+            ):
+                self._notes.append(f"{self._plugin.name} calls itself {name}")
+            self._note(opened.diagnostics)
             self._applied = opened.applied_seq
             self._incarnation = incarnation
 
@@ -166,14 +202,15 @@ class PluginSession:
         *,
         run_scoped: bool = True,
         is_optional: bool = False,
+        of: str = "",
     ) -> Answer:
-        """Repeat `call` of a method by the contract's table of errors.
+        """Repeat `call` of a method by the contract's table of errors. `of`: what it is about, for people.
 
         `run_scoped`: it needs a run that is open and up to date.
         Raises: PluginFault once the plugin is in quarantine, and what the plugin refuses; if `is_optional`, also the
         first error that says that no answer comes in time.
         """
-        tries = Tries(self._plugin, method, usual_deadline_s, self._occupied)
+        tries = Tries(self._plugin, method + of, usual_deadline_s, self._occupied)
         while True:
             if run_scoped:
                 await self.ingest()
@@ -198,12 +235,33 @@ class PluginSession:
                 raise error
             await tries.follow(error)
 
+    def _named(self, events: Sequence[synthesizer_pb2.Event]) -> str:
+        first, last = events[0], events[-1]
+        if first.seq != last.seq:
+            return f" of events {first.seq} to {last.seq}"
+        again = ", as each time that it was replayed" if first.seq in self._deaths else ""
+        return f" of event {first.seq} ({first.WhichOneof('event')}){again}"
+
     def _unlearn(self, error: NeunetsError) -> None:
         """What the plugin knows of the run may be less than was thought."""
         if isinstance(error, RunNotOpen):
             self._incarnation = -1
         if isinstance(error, SequenceGap):
             self._applied = error.applied_seq
+
+    def _note(self, diagnostics: Sequence[synthesizer_pb2.Diagnostic]) -> None:
+        for remark in diagnostics[: MOST_NOTES - len(self._notes)]:
+            self._notes.append(f"{remark.code} {remark.path}: {remark.summary}")
+
+    def _open_deadline_s(self) -> float:
+        description = self._plugin.description
+        p99_s = description.open_p99.ToMilliseconds() / 1000 if description is not None else 0.0
+        return min(max(OPEN_DEADLINE_S, PROPOSE_FACTOR * p99_s), LONGEST_PROPOSE_S)
+
+    def _most(self) -> int:
+        """Candidates of one Propose."""
+        description = self._plugin.description
+        return (description and description.max_batch) or MOST_WANTED
 
     def _propose_deadline_s(self) -> float:
         description = self._plugin.description

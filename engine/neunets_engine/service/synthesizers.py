@@ -10,7 +10,7 @@ import grpc
 
 from neunets.errors import PluginFault
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.plugins import Plugin, PluginState, conform
+from neunets_engine.plugins import Plugin, conform
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 
@@ -61,9 +61,10 @@ class SynthesizersService(service_pb2_grpc.SynthesizersServicer):
         name = plugin.name
         info = service_pb2.SynthesizerInfo(
             name=name,
-            state=(PluginState.DRAINING if plugin.is_draining else plugin.state).value,
+            state=plugin.shown_state().value,
             command=plugin.link.command,
             faults=plugin.faults,
+            endpoint=plugin.link.endpoint(),
             open_runs=self._supervisor.open_runs(name),
         )
         for method, latencies in plugin.latencies.items():

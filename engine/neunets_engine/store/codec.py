@@ -115,7 +115,7 @@ def move(writer: Writer, record: store_pb2.RunRecord, target: State, reason: str
     changed = service_pb2.StateChanged(to=target.value, reason=reason)
     setattr(changed, "from", source.value)
     record.run.state = target.value
-    record.run.reason = reason
+    record.run.reason = reason or record.verdict
     append(writer, record, service_pb2.RunEvent(state_changed=changed))
     if target in FINAL:
         record.run.end_time.FromNanoseconds(time.time_ns())

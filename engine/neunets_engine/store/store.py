@@ -285,10 +285,18 @@ class Store:
 
         await self._change(run_id, work)
 
+    async def record_fault(self, run_id: str, fault: service_pb2.SynthesizerFault) -> None:
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            codec.append(writer, record, service_pb2.RunEvent(synthesizer_fault=fault))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
     async def record_verdict(
-        self, run_id: str, answer: synthesizer_pb2.AssessResponse | None, *, goes_on: bool
+        self, run_id: str, answer: synthesizer_pb2.AssessResponse | None, words: str, *, goes_on: bool
     ) -> None:
-        """Keep a verdict, if there was one; if the search `goes_on`, ASSESSING is over."""
+        """Keep a verdict, if there was one, with what is said of it; if the search `goes_on`, ASSESSING is over."""
         verdict = service_pb2.Verdict()
         if answer is not None:
             verdict.verdict, verdict.reason = answer.verdict, answer.reason
@@ -299,6 +307,7 @@ class Store:
             record = codec.get_run(writer, run_id)
             if answer is not None:
                 codec.append(writer, record, service_pb2.RunEvent(verdict=verdict))
+                record.verdict = record.run.reason = words
             if goes_on and State(record.run.state) is State.ASSESSING:
                 codec.move(writer, record, State.PROPOSING)
             codec.put_run(writer, record)
@@ -373,9 +382,24 @@ class Store:
 
         await self._change(run_id, work)
 
-    async def end_search(self, run_id: str) -> None:
+    async def note_wait(self, run_id: str, reason: str) -> None:
+        """The synthesizer asks to wait for this, which its log has as well."""
+
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
+            record.waits_for = reason
+            line = service_pb2.LogLine(source="synthesizer", level="info", text=f"waits: {reason}")
+            codec.append(writer, record, service_pb2.RunEvent(log=line))
+            codec.put_run(writer, record)
+
+        await self._change(run_id, work)
+
+    async def end_search(self, run_id: str, why: str) -> None:
+        """`why`: in a sentence; empty: the budget is used. What was said first stays."""
+
+        def work(writer: Writer) -> None:
+            record = codec.get_run(writer, run_id)
+            record.search_end = record.search_end if record.search_over else why
             record.search_over = True
             codec.put_run(writer, record)
 

@@ -98,12 +98,13 @@ class _Registration:
         )
         self._channel = place.channel()
         self._plugin = ""
+        self._is_drained = False
 
     def keep(self, stop: Event) -> int:
-        """Until `stop`; the exit code: 1 where the engine refuses."""
+        """Until `stop`, or the engine gives it no runs any more; the exit code: 1 where the engine refuses."""
         try:
             lease_s = self._register(stop)
-            while lease_s is not None and not stop.wait(lease_s / 3):
+            while lease_s is not None and not self._is_drained and not stop.wait(lease_s / 3):
                 lease_s = self._renew(lease_s, stop)
         except NeunetsError as error:
             print(f"the engine refused this plugin: {error.message}", file=sys.stderr)
@@ -142,6 +143,7 @@ class _Registration:
                 return self._register(stop)
             LOG.warning("the lease was not renewed: %s", error.message)
             return lease_s
+        self._is_drained = answer.please_drain and not self._servicer.open_runs()
         if answer.certificate:
             self._place.rotate(answer.certificate)
             self._channel.close()

@@ -316,7 +316,7 @@ func (x StopRunRequest_Mode) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StopRunRequest_Mode.Descriptor instead.
 func (StopRunRequest_Mode) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{29, 0}
 }
 
 type ExportModelRequest_Format int32
@@ -374,7 +374,7 @@ func (x ExportModelRequest_Format) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use ExportModelRequest_Format.Descriptor instead.
 func (ExportModelRequest_Format) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46, 0}
 }
 
 type CheckOutcome_Outcome int32
@@ -427,7 +427,7 @@ func (x CheckOutcome_Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use CheckOutcome_Outcome.Descriptor instead.
 func (CheckOutcome_Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58, 0}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59, 0}
 }
 
 type RegisterDatasetRequest struct {
@@ -1293,7 +1293,8 @@ type Run struct {
 	Etag  string   `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	Spec  *RunSpec `protobuf:"bytes,3,opt,name=spec,proto3" json:"spec,omitempty"`
 	State RunState `protobuf:"varint,4,opt,name=state,proto3,enum=neunets.service.v1.RunState" json:"state,omitempty"`
-	// Why it is PAUSED or FAILED, or what the last verdict was: a sentence that a user can act on.
+	// Why it is PAUSED or FAILED, why a COMPLETED one has ended its search, or else what the last verdict was: a sentence
+	// that a user can act on.
 	Reason     string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Task       string                 `protobuf:"bytes,6,opt,name=task,proto3" json:"task,omitempty"`
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -1790,6 +1791,7 @@ type RunEvent struct {
 	//	*RunEvent_ModelExported
 	//	*RunEvent_FinalTraining
 	//	*RunEvent_BudgetUpdated
+	//	*RunEvent_SynthesizerFault
 	Event         isRunEvent_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1909,6 +1911,15 @@ func (x *RunEvent) GetBudgetUpdated() *BudgetUpdated {
 	return nil
 }
 
+func (x *RunEvent) GetSynthesizerFault() *SynthesizerFault {
+	if x != nil {
+		if x, ok := x.Event.(*RunEvent_SynthesizerFault); ok {
+			return x.SynthesizerFault
+		}
+	}
+	return nil
+}
+
 type isRunEvent_Event interface {
 	isRunEvent_Event()
 }
@@ -1942,6 +1953,10 @@ type RunEvent_BudgetUpdated struct {
 	BudgetUpdated *BudgetUpdated `protobuf:"bytes,9,opt,name=budget_updated,json=budgetUpdated,proto3,oneof"`
 }
 
+type RunEvent_SynthesizerFault struct {
+	SynthesizerFault *SynthesizerFault `protobuf:"bytes,10,opt,name=synthesizer_fault,json=synthesizerFault,proto3,oneof"`
+}
+
 func (*RunEvent_StateChanged) isRunEvent_Event() {}
 
 func (*RunEvent_Search) isRunEvent_Event() {}
@@ -1956,6 +1971,99 @@ func (*RunEvent_FinalTraining) isRunEvent_Event() {}
 
 func (*RunEvent_BudgetUpdated) isRunEvent_Event() {}
 
+func (*RunEvent_SynthesizerFault) isRunEvent_Event() {}
+
+// The synthesizer's process has ended or was ended, or it did not do what the contract asks for. Where its process is
+// gone it is started again, and told what it has to know; five faults within ten minutes without progress pause the run.
+type SynthesizerFault struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Synthesizer string                 `protobuf:"bytes,1,opt,name=synthesizer,proto3" json:"synthesizer,omitempty"`
+	// What has happened, in which call.
+	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Of a process that has ended by itself.
+	ExitCode *int32 `protobuf:"varint,3,opt,name=exit_code,json=exitCode,proto3,oneof" json:"exit_code,omitempty"`
+	// Of a process that a signal has ended: "SIGSEGV".
+	Signal string `protobuf:"bytes,4,opt,name=signal,proto3" json:"signal,omitempty"`
+	// What it printed last, at most 5 lines.
+	Output []string `protobuf:"bytes,5,rep,name=output,proto3" json:"output,omitempty"`
+	// Since the engine began, this one included.
+	Faults        uint32 `protobuf:"varint,6,opt,name=faults,proto3" json:"faults,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SynthesizerFault) Reset() {
+	*x = SynthesizerFault{}
+	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SynthesizerFault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SynthesizerFault) ProtoMessage() {}
+
+func (x *SynthesizerFault) ProtoReflect() protoreflect.Message {
+	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SynthesizerFault.ProtoReflect.Descriptor instead.
+func (*SynthesizerFault) Descriptor() ([]byte, []int) {
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *SynthesizerFault) GetSynthesizer() string {
+	if x != nil {
+		return x.Synthesizer
+	}
+	return ""
+}
+
+func (x *SynthesizerFault) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *SynthesizerFault) GetExitCode() int32 {
+	if x != nil && x.ExitCode != nil {
+		return *x.ExitCode
+	}
+	return 0
+}
+
+func (x *SynthesizerFault) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
+func (x *SynthesizerFault) GetOutput() []string {
+	if x != nil {
+		return x.Output
+	}
+	return nil
+}
+
+func (x *SynthesizerFault) GetFaults() uint32 {
+	if x != nil {
+		return x.Faults
+	}
+	return 0
+}
+
 // The whole budget, as it is from now on.
 type BudgetUpdated struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1967,7 +2075,7 @@ type BudgetUpdated struct {
 
 func (x *BudgetUpdated) Reset() {
 	*x = BudgetUpdated{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2087,7 @@ func (x *BudgetUpdated) String() string {
 func (*BudgetUpdated) ProtoMessage() {}
 
 func (x *BudgetUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[17]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2100,7 @@ func (x *BudgetUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetUpdated.ProtoReflect.Descriptor instead.
 func (*BudgetUpdated) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{17}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *BudgetUpdated) GetWallS() float64 {
@@ -2020,7 +2128,7 @@ type StateChanged struct {
 
 func (x *StateChanged) Reset() {
 	*x = StateChanged{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2032,7 +2140,7 @@ func (x *StateChanged) String() string {
 func (*StateChanged) ProtoMessage() {}
 
 func (x *StateChanged) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[18]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2045,7 +2153,7 @@ func (x *StateChanged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateChanged.ProtoReflect.Descriptor instead.
 func (*StateChanged) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{18}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StateChanged) GetFrom() RunState {
@@ -2080,7 +2188,7 @@ type Verdict struct {
 
 func (x *Verdict) Reset() {
 	*x = Verdict{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2200,7 @@ func (x *Verdict) String() string {
 func (*Verdict) ProtoMessage() {}
 
 func (x *Verdict) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[19]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2213,7 @@ func (x *Verdict) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Verdict.ProtoReflect.Descriptor instead.
 func (*Verdict) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{19}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Verdict) GetVerdict() v11.AssessResponse_Verdict {
@@ -2141,7 +2249,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2153,7 +2261,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[20]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2166,7 +2274,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{20}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogLine) GetSource() string {
@@ -2199,7 +2307,7 @@ type ModelExported struct {
 
 func (x *ModelExported) Reset() {
 	*x = ModelExported{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2211,7 +2319,7 @@ func (x *ModelExported) String() string {
 func (*ModelExported) ProtoMessage() {}
 
 func (x *ModelExported) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[21]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2224,7 +2332,7 @@ func (x *ModelExported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelExported.ProtoReflect.Descriptor instead.
 func (*ModelExported) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{21}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ModelExported) GetModel() string {
@@ -2246,7 +2354,7 @@ type FinalTraining struct {
 
 func (x *FinalTraining) Reset() {
 	*x = FinalTraining{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2366,7 @@ func (x *FinalTraining) String() string {
 func (*FinalTraining) ProtoMessage() {}
 
 func (x *FinalTraining) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[22]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +2379,7 @@ func (x *FinalTraining) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinalTraining.ProtoReflect.Descriptor instead.
 func (*FinalTraining) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{22}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *FinalTraining) GetTrial() string {
@@ -2309,7 +2417,7 @@ type UpdateBudgetRequest struct {
 
 func (x *UpdateBudgetRequest) Reset() {
 	*x = UpdateBudgetRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2321,7 +2429,7 @@ func (x *UpdateBudgetRequest) String() string {
 func (*UpdateBudgetRequest) ProtoMessage() {}
 
 func (x *UpdateBudgetRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[23]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2334,7 +2442,7 @@ func (x *UpdateBudgetRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateBudgetRequest.ProtoReflect.Descriptor instead.
 func (*UpdateBudgetRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{23}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *UpdateBudgetRequest) GetName() string {
@@ -2381,7 +2489,7 @@ type InjectCandidateRequest struct {
 
 func (x *InjectCandidateRequest) Reset() {
 	*x = InjectCandidateRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2393,7 +2501,7 @@ func (x *InjectCandidateRequest) String() string {
 func (*InjectCandidateRequest) ProtoMessage() {}
 
 func (x *InjectCandidateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[24]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2406,7 +2514,7 @@ func (x *InjectCandidateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectCandidateRequest.ProtoReflect.Descriptor instead.
 func (*InjectCandidateRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{24}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *InjectCandidateRequest) GetName() string {
@@ -2455,7 +2563,7 @@ type InjectCandidateResponse struct {
 
 func (x *InjectCandidateResponse) Reset() {
 	*x = InjectCandidateResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2467,7 +2575,7 @@ func (x *InjectCandidateResponse) String() string {
 func (*InjectCandidateResponse) ProtoMessage() {}
 
 func (x *InjectCandidateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[25]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2480,7 +2588,7 @@ func (x *InjectCandidateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use InjectCandidateResponse.ProtoReflect.Descriptor instead.
 func (*InjectCandidateResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{25}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *InjectCandidateResponse) GetCandidate() string {
@@ -2508,7 +2616,7 @@ type DeleteRunRequest struct {
 
 func (x *DeleteRunRequest) Reset() {
 	*x = DeleteRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2628,7 @@ func (x *DeleteRunRequest) String() string {
 func (*DeleteRunRequest) ProtoMessage() {}
 
 func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[26]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2641,7 @@ func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{26}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteRunRequest) GetName() string {
@@ -2558,7 +2666,7 @@ type DeleteRunResponse struct {
 
 func (x *DeleteRunResponse) Reset() {
 	*x = DeleteRunResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2570,7 +2678,7 @@ func (x *DeleteRunResponse) String() string {
 func (*DeleteRunResponse) ProtoMessage() {}
 
 func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[27]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2583,7 +2691,7 @@ func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRunResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{27}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28}
 }
 
 type StopRunRequest struct {
@@ -2596,7 +2704,7 @@ type StopRunRequest struct {
 
 func (x *StopRunRequest) Reset() {
 	*x = StopRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2608,7 +2716,7 @@ func (x *StopRunRequest) String() string {
 func (*StopRunRequest) ProtoMessage() {}
 
 func (x *StopRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[28]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2621,7 +2729,7 @@ func (x *StopRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRunRequest.ProtoReflect.Descriptor instead.
 func (*StopRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{28}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StopRunRequest) GetName() string {
@@ -2647,7 +2755,7 @@ type ResumeRunRequest struct {
 
 func (x *ResumeRunRequest) Reset() {
 	*x = ResumeRunRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +2767,7 @@ func (x *ResumeRunRequest) String() string {
 func (*ResumeRunRequest) ProtoMessage() {}
 
 func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[29]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +2780,7 @@ func (x *ResumeRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResumeRunRequest.ProtoReflect.Descriptor instead.
 func (*ResumeRunRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{29}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResumeRunRequest) GetName() string {
@@ -2719,7 +2827,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2731,7 +2839,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[30]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2744,7 +2852,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{30}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Model) GetName() string {
@@ -2891,7 +2999,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3011,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[31]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3024,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{31}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Artifact) GetFile() string {
@@ -2949,7 +3057,7 @@ type ListModelsRequest struct {
 
 func (x *ListModelsRequest) Reset() {
 	*x = ListModelsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2961,7 +3069,7 @@ func (x *ListModelsRequest) String() string {
 func (*ListModelsRequest) ProtoMessage() {}
 
 func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[32]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2974,7 +3082,7 @@ func (x *ListModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsRequest.ProtoReflect.Descriptor instead.
 func (*ListModelsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{32}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListModelsRequest) GetParent() string {
@@ -3022,7 +3130,7 @@ type ListModelsResponse struct {
 
 func (x *ListModelsResponse) Reset() {
 	*x = ListModelsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3034,7 +3142,7 @@ func (x *ListModelsResponse) String() string {
 func (*ListModelsResponse) ProtoMessage() {}
 
 func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[33]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3047,7 +3155,7 @@ func (x *ListModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModelsResponse.ProtoReflect.Descriptor instead.
 func (*ListModelsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{33}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListModelsResponse) GetModels() []*Model {
@@ -3073,7 +3181,7 @@ type GetModelRequest struct {
 
 func (x *GetModelRequest) Reset() {
 	*x = GetModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3085,7 +3193,7 @@ func (x *GetModelRequest) String() string {
 func (*GetModelRequest) ProtoMessage() {}
 
 func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[34]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3098,7 +3206,7 @@ func (x *GetModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetModelRequest.ProtoReflect.Descriptor instead.
 func (*GetModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{34}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetModelRequest) GetName() string {
@@ -3117,7 +3225,7 @@ type ModelMetricsRequest struct {
 
 func (x *ModelMetricsRequest) Reset() {
 	*x = ModelMetricsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +3237,7 @@ func (x *ModelMetricsRequest) String() string {
 func (*ModelMetricsRequest) ProtoMessage() {}
 
 func (x *ModelMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[35]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +3250,7 @@ func (x *ModelMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetricsRequest.ProtoReflect.Descriptor instead.
 func (*ModelMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{35}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ModelMetricsRequest) GetName() string {
@@ -3161,7 +3269,7 @@ type ModelMetricsResponse struct {
 
 func (x *ModelMetricsResponse) Reset() {
 	*x = ModelMetricsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3173,7 +3281,7 @@ func (x *ModelMetricsResponse) String() string {
 func (*ModelMetricsResponse) ProtoMessage() {}
 
 func (x *ModelMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[36]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3186,7 +3294,7 @@ func (x *ModelMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelMetricsResponse.ProtoReflect.Descriptor instead.
 func (*ModelMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{36}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ModelMetricsResponse) GetMeasured() []*v11.Measured {
@@ -3207,7 +3315,7 @@ type WatchMetricsRequest struct {
 
 func (x *WatchMetricsRequest) Reset() {
 	*x = WatchMetricsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3219,7 +3327,7 @@ func (x *WatchMetricsRequest) String() string {
 func (*WatchMetricsRequest) ProtoMessage() {}
 
 func (x *WatchMetricsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[37]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3232,7 +3340,7 @@ func (x *WatchMetricsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMetricsRequest.ProtoReflect.Descriptor instead.
 func (*WatchMetricsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{37}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *WatchMetricsRequest) GetName() string {
@@ -3261,7 +3369,7 @@ type WatchMetricsResponse struct {
 
 func (x *WatchMetricsResponse) Reset() {
 	*x = WatchMetricsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3273,7 +3381,7 @@ func (x *WatchMetricsResponse) String() string {
 func (*WatchMetricsResponse) ProtoMessage() {}
 
 func (x *WatchMetricsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[38]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3286,7 +3394,7 @@ func (x *WatchMetricsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchMetricsResponse.ProtoReflect.Descriptor instead.
 func (*WatchMetricsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{38}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *WatchMetricsResponse) GetMeasured() *v11.Measured {
@@ -3312,7 +3420,7 @@ type PickModelRequest struct {
 
 func (x *PickModelRequest) Reset() {
 	*x = PickModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3324,7 +3432,7 @@ func (x *PickModelRequest) String() string {
 func (*PickModelRequest) ProtoMessage() {}
 
 func (x *PickModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[39]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3337,7 +3445,7 @@ func (x *PickModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PickModelRequest.ProtoReflect.Descriptor instead.
 func (*PickModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{39}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PickModelRequest) GetName() string {
@@ -3356,7 +3464,7 @@ type CompareModelsRequest struct {
 
 func (x *CompareModelsRequest) Reset() {
 	*x = CompareModelsRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3368,7 +3476,7 @@ func (x *CompareModelsRequest) String() string {
 func (*CompareModelsRequest) ProtoMessage() {}
 
 func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[40]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3381,7 +3489,7 @@ func (x *CompareModelsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsRequest.ProtoReflect.Descriptor instead.
 func (*CompareModelsRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{40}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CompareModelsRequest) GetNames() []string {
@@ -3405,7 +3513,7 @@ type CompareModelsResponse struct {
 
 func (x *CompareModelsResponse) Reset() {
 	*x = CompareModelsResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3417,7 +3525,7 @@ func (x *CompareModelsResponse) String() string {
 func (*CompareModelsResponse) ProtoMessage() {}
 
 func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[41]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3430,7 +3538,7 @@ func (x *CompareModelsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareModelsResponse.ProtoReflect.Descriptor instead.
 func (*CompareModelsResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{41}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CompareModelsResponse) GetModels() []*Model {
@@ -3465,7 +3573,7 @@ type FigureRow struct {
 
 func (x *FigureRow) Reset() {
 	*x = FigureRow{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3477,7 +3585,7 @@ func (x *FigureRow) String() string {
 func (*FigureRow) ProtoMessage() {}
 
 func (x *FigureRow) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[42]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3490,7 +3598,7 @@ func (x *FigureRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FigureRow.ProtoReflect.Descriptor instead.
 func (*FigureRow) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{42}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *FigureRow) GetName() string {
@@ -3519,7 +3627,7 @@ type GraphDiff struct {
 
 func (x *GraphDiff) Reset() {
 	*x = GraphDiff{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3531,7 +3639,7 @@ func (x *GraphDiff) String() string {
 func (*GraphDiff) ProtoMessage() {}
 
 func (x *GraphDiff) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[43]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3544,7 +3652,7 @@ func (x *GraphDiff) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GraphDiff.ProtoReflect.Descriptor instead.
 func (*GraphDiff) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{43}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GraphDiff) GetAdded() []string {
@@ -3582,7 +3690,7 @@ type NodeChange struct {
 
 func (x *NodeChange) Reset() {
 	*x = NodeChange{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3594,7 +3702,7 @@ func (x *NodeChange) String() string {
 func (*NodeChange) ProtoMessage() {}
 
 func (x *NodeChange) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[44]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3607,7 +3715,7 @@ func (x *NodeChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeChange.ProtoReflect.Descriptor instead.
 func (*NodeChange) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{44}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *NodeChange) GetNode() string {
@@ -3650,7 +3758,7 @@ type ExportModelRequest struct {
 
 func (x *ExportModelRequest) Reset() {
 	*x = ExportModelRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3662,7 +3770,7 @@ func (x *ExportModelRequest) String() string {
 func (*ExportModelRequest) ProtoMessage() {}
 
 func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[45]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3675,7 +3783,7 @@ func (x *ExportModelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelRequest.ProtoReflect.Descriptor instead.
 func (*ExportModelRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{45}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExportModelRequest) GetName() string {
@@ -3710,7 +3818,7 @@ type ExportModelResponse struct {
 
 func (x *ExportModelResponse) Reset() {
 	*x = ExportModelResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3722,7 +3830,7 @@ func (x *ExportModelResponse) String() string {
 func (*ExportModelResponse) ProtoMessage() {}
 
 func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[46]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3735,7 +3843,7 @@ func (x *ExportModelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportModelResponse.ProtoReflect.Descriptor instead.
 func (*ExportModelResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{46}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ExportModelResponse) GetModel() *Model {
@@ -3773,7 +3881,7 @@ type Variant struct {
 
 func (x *Variant) Reset() {
 	*x = Variant{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3785,7 +3893,7 @@ func (x *Variant) String() string {
 func (*Variant) ProtoMessage() {}
 
 func (x *Variant) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[47]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3798,7 +3906,7 @@ func (x *Variant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Variant.ProtoReflect.Descriptor instead.
 func (*Variant) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{47}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Variant) GetFormat() ExportModelRequest_Format {
@@ -3862,7 +3970,7 @@ type DownloadRequest struct {
 
 func (x *DownloadRequest) Reset() {
 	*x = DownloadRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3874,7 +3982,7 @@ func (x *DownloadRequest) String() string {
 func (*DownloadRequest) ProtoMessage() {}
 
 func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[48]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3887,7 +3995,7 @@ func (x *DownloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadRequest.ProtoReflect.Descriptor instead.
 func (*DownloadRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{48}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *DownloadRequest) GetName() string {
@@ -3920,7 +4028,7 @@ type DownloadResponse struct {
 
 func (x *DownloadResponse) Reset() {
 	*x = DownloadResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3932,7 +4040,7 @@ func (x *DownloadResponse) String() string {
 func (*DownloadResponse) ProtoMessage() {}
 
 func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[49]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3945,7 +4053,7 @@ func (x *DownloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DownloadResponse.ProtoReflect.Descriptor instead.
 func (*DownloadResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{49}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DownloadResponse) GetData() []byte {
@@ -3963,7 +4071,7 @@ type ListSynthesizersRequest struct {
 
 func (x *ListSynthesizersRequest) Reset() {
 	*x = ListSynthesizersRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3975,7 +4083,7 @@ func (x *ListSynthesizersRequest) String() string {
 func (*ListSynthesizersRequest) ProtoMessage() {}
 
 func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[50]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3988,7 +4096,7 @@ func (x *ListSynthesizersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersRequest.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{50}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
 }
 
 type ListSynthesizersResponse struct {
@@ -4000,7 +4108,7 @@ type ListSynthesizersResponse struct {
 
 func (x *ListSynthesizersResponse) Reset() {
 	*x = ListSynthesizersResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4012,7 +4120,7 @@ func (x *ListSynthesizersResponse) String() string {
 func (*ListSynthesizersResponse) ProtoMessage() {}
 
 func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[51]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4025,7 +4133,7 @@ func (x *ListSynthesizersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSynthesizersResponse.ProtoReflect.Descriptor instead.
 func (*ListSynthesizersResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{51}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *ListSynthesizersResponse) GetSynthesizers() []*SynthesizerInfo {
@@ -4044,7 +4152,7 @@ type GetSynthesizerRequest struct {
 
 func (x *GetSynthesizerRequest) Reset() {
 	*x = GetSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4056,7 +4164,7 @@ func (x *GetSynthesizerRequest) String() string {
 func (*GetSynthesizerRequest) ProtoMessage() {}
 
 func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[52]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4069,7 +4177,7 @@ func (x *GetSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*GetSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{52}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetSynthesizerRequest) GetName() string {
@@ -4084,22 +4192,25 @@ type SynthesizerInfo struct {
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Unset until it was started once.
 	Description *v11.DescribeResponse `protobuf:"bytes,2,opt,name=description,proto3" json:"description,omitempty"`
-	// "INSTALLED", "READY", "SUSPECT", "DRAINING", "QUARANTINED".
+	// "INSTALLED", "REMOTE" (as INSTALLED; somebody else starts it), "READY", "SUSPECT", "DRAINING", "QUARANTINED".
 	State   string   `protobuf:"bytes,3,opt,name=state,proto3" json:"state,omitempty"`
 	Command []string `protobuf:"bytes,4,rep,name=command,proto3" json:"command,omitempty"`
-	Faults  uint32   `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
+	// Since the engine began, each an event SynthesizerFault of the runs that it had then.
+	Faults uint32 `protobuf:"varint,5,opt,name=faults,proto3" json:"faults,omitempty"`
 	// Of this version, once it was checked.
 	Conformance *Conformance `protobuf:"bytes,6,opt,name=conformance,proto3" json:"conformance,omitempty"`
 	OpenRuns    uint32       `protobuf:"varint,7,opt,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty"`
 	// Of the calls since the engine began.
-	Latencies     []*MethodLatency `protobuf:"bytes,8,rep,name=latencies,proto3" json:"latencies,omitempty"`
+	Latencies []*MethodLatency `protobuf:"bytes,8,rep,name=latencies,proto3" json:"latencies,omitempty"`
+	// gRPC target of one that somebody else starts, once it is known.
+	Endpoint      string `protobuf:"bytes,9,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *SynthesizerInfo) Reset() {
 	*x = SynthesizerInfo{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4111,7 +4222,7 @@ func (x *SynthesizerInfo) String() string {
 func (*SynthesizerInfo) ProtoMessage() {}
 
 func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[53]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4124,7 +4235,7 @@ func (x *SynthesizerInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SynthesizerInfo.ProtoReflect.Descriptor instead.
 func (*SynthesizerInfo) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{53}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *SynthesizerInfo) GetName() string {
@@ -4183,6 +4294,13 @@ func (x *SynthesizerInfo) GetLatencies() []*MethodLatency {
 	return nil
 }
 
+func (x *SynthesizerInfo) GetEndpoint() string {
+	if x != nil {
+		return x.Endpoint
+	}
+	return ""
+}
+
 // From the engine's request to the answer, of the last 1,000 calls that were answered.
 type MethodLatency struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -4197,7 +4315,7 @@ type MethodLatency struct {
 
 func (x *MethodLatency) Reset() {
 	*x = MethodLatency{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4209,7 +4327,7 @@ func (x *MethodLatency) String() string {
 func (*MethodLatency) ProtoMessage() {}
 
 func (x *MethodLatency) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[54]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4222,7 +4340,7 @@ func (x *MethodLatency) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MethodLatency.ProtoReflect.Descriptor instead.
 func (*MethodLatency) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{54}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *MethodLatency) GetMethod() string {
@@ -4274,7 +4392,7 @@ type Conformance struct {
 
 func (x *Conformance) Reset() {
 	*x = Conformance{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4286,7 +4404,7 @@ func (x *Conformance) String() string {
 func (*Conformance) ProtoMessage() {}
 
 func (x *Conformance) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[55]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4299,7 +4417,7 @@ func (x *Conformance) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Conformance.ProtoReflect.Descriptor instead.
 func (*Conformance) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{55}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Conformance) GetLevel() string {
@@ -4376,7 +4494,7 @@ type CheckSynthesizerRequest struct {
 
 func (x *CheckSynthesizerRequest) Reset() {
 	*x = CheckSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4506,7 @@ func (x *CheckSynthesizerRequest) String() string {
 func (*CheckSynthesizerRequest) ProtoMessage() {}
 
 func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[56]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4519,7 @@ func (x *CheckSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{56}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CheckSynthesizerRequest) GetName() string {
@@ -4431,7 +4549,7 @@ type CheckSynthesizerResponse struct {
 
 func (x *CheckSynthesizerResponse) Reset() {
 	*x = CheckSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4443,7 +4561,7 @@ func (x *CheckSynthesizerResponse) String() string {
 func (*CheckSynthesizerResponse) ProtoMessage() {}
 
 func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[57]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4456,7 +4574,7 @@ func (x *CheckSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*CheckSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{57}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CheckSynthesizerResponse) GetState() isCheckSynthesizerResponse_State {
@@ -4515,7 +4633,7 @@ type CheckOutcome struct {
 
 func (x *CheckOutcome) Reset() {
 	*x = CheckOutcome{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4527,7 +4645,7 @@ func (x *CheckOutcome) String() string {
 func (*CheckOutcome) ProtoMessage() {}
 
 func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[58]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4540,7 +4658,7 @@ func (x *CheckOutcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckOutcome.ProtoReflect.Descriptor instead.
 func (*CheckOutcome) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{58}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *CheckOutcome) GetId() string {
@@ -4581,7 +4699,7 @@ type DrainSynthesizerRequest struct {
 
 func (x *DrainSynthesizerRequest) Reset() {
 	*x = DrainSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4593,7 +4711,7 @@ func (x *DrainSynthesizerRequest) String() string {
 func (*DrainSynthesizerRequest) ProtoMessage() {}
 
 func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[59]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4606,7 +4724,7 @@ func (x *DrainSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DrainSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*DrainSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{59}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *DrainSynthesizerRequest) GetName() string {
@@ -4635,7 +4753,7 @@ type EnrollSynthesizerRequest struct {
 
 func (x *EnrollSynthesizerRequest) Reset() {
 	*x = EnrollSynthesizerRequest{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4647,7 +4765,7 @@ func (x *EnrollSynthesizerRequest) String() string {
 func (*EnrollSynthesizerRequest) ProtoMessage() {}
 
 func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[60]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4660,7 +4778,7 @@ func (x *EnrollSynthesizerRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerRequest.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerRequest) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{60}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *EnrollSynthesizerRequest) GetName() string {
@@ -4693,7 +4811,7 @@ type EnrollSynthesizerResponse struct {
 
 func (x *EnrollSynthesizerResponse) Reset() {
 	*x = EnrollSynthesizerResponse{}
-	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4705,7 +4823,7 @@ func (x *EnrollSynthesizerResponse) String() string {
 func (*EnrollSynthesizerResponse) ProtoMessage() {}
 
 func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_neunets_service_v1_service_proto_msgTypes[61]
+	mi := &file_neunets_service_v1_service_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4718,7 +4836,7 @@ func (x *EnrollSynthesizerResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EnrollSynthesizerResponse.ProtoReflect.Descriptor instead.
 func (*EnrollSynthesizerResponse) Descriptor() ([]byte, []int) {
-	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{61}
+	return file_neunets_service_v1_service_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *EnrollSynthesizerResponse) GetToken() string {
@@ -4898,7 +5016,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x10WatchRunResponse\x122\n" +
 	"\x05event\x18\x01 \x01(\v2\x1c.neunets.service.v1.RunEventR\x05event\x12)\n" +
 	"\x03run\x18\x02 \x01(\v2\x17.neunets.service.v1.RunR\x03run\x120\n" +
-	"\x04more\x18\x03 \x03(\v2\x1c.neunets.service.v1.RunEventR\x04more\"\xa5\x04\n" +
+	"\x04more\x18\x03 \x03(\v2\x1c.neunets.service.v1.RunEventR\x04more\"\xfa\x04\n" +
 	"\bRunEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12G\n" +
@@ -4908,8 +5026,19 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x03log\x18\x06 \x01(\v2\x1b.neunets.service.v1.LogLineH\x00R\x03log\x12J\n" +
 	"\x0emodel_exported\x18\a \x01(\v2!.neunets.service.v1.ModelExportedH\x00R\rmodelExported\x12J\n" +
 	"\x0efinal_training\x18\b \x01(\v2!.neunets.service.v1.FinalTrainingH\x00R\rfinalTraining\x12J\n" +
-	"\x0ebudget_updated\x18\t \x01(\v2!.neunets.service.v1.BudgetUpdatedH\x00R\rbudgetUpdatedB\a\n" +
-	"\x05event\"^\n" +
+	"\x0ebudget_updated\x18\t \x01(\v2!.neunets.service.v1.BudgetUpdatedH\x00R\rbudgetUpdated\x12S\n" +
+	"\x11synthesizer_fault\x18\n" +
+	" \x01(\v2$.neunets.service.v1.SynthesizerFaultH\x00R\x10synthesizerFaultB\a\n" +
+	"\x05event\"\xc4\x01\n" +
+	"\x10SynthesizerFault\x12 \n" +
+	"\vsynthesizer\x18\x01 \x01(\tR\vsynthesizer\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x12 \n" +
+	"\texit_code\x18\x03 \x01(\x05H\x00R\bexitCode\x88\x01\x01\x12\x16\n" +
+	"\x06signal\x18\x04 \x01(\tR\x06signal\x12\x16\n" +
+	"\x06output\x18\x05 \x03(\tR\x06output\x12\x16\n" +
+	"\x06faults\x18\x06 \x01(\rR\x06faultsB\f\n" +
+	"\n" +
+	"_exit_code\"^\n" +
 	"\rBudgetUpdated\x12\x1a\n" +
 	"\x06wall_s\x18\x01 \x01(\x01H\x00R\x05wallS\x88\x01\x01\x12\x1b\n" +
 	"\x06trials\x18\x02 \x01(\rH\x01R\x06trials\x88\x01\x01B\t\n" +
@@ -5068,7 +5197,7 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x18ListSynthesizersResponse\x12G\n" +
 	"\fsynthesizers\x18\x01 \x03(\v2#.neunets.service.v1.SynthesizerInfoR\fsynthesizers\"+\n" +
 	"\x15GetSynthesizerRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"\xda\x02\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xf6\x02\n" +
 	"\x0fSynthesizerInfo\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12J\n" +
 	"\vdescription\x18\x02 \x01(\v2(.neunets.synthesizer.v1.DescribeResponseR\vdescription\x12\x14\n" +
@@ -5077,7 +5206,8 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\x06faults\x18\x05 \x01(\rR\x06faults\x12A\n" +
 	"\vconformance\x18\x06 \x01(\v2\x1f.neunets.service.v1.ConformanceR\vconformance\x12\x1b\n" +
 	"\topen_runs\x18\a \x01(\rR\bopenRuns\x12?\n" +
-	"\tlatencies\x18\b \x03(\v2!.neunets.service.v1.MethodLatencyR\tlatencies\"k\n" +
+	"\tlatencies\x18\b \x03(\v2!.neunets.service.v1.MethodLatencyR\tlatencies\x12\x1a\n" +
+	"\bendpoint\x18\t \x01(\tR\bendpoint\"k\n" +
 	"\rMethodLatency\x12\x16\n" +
 	"\x06method\x18\x01 \x01(\tR\x06method\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x04R\x05calls\x12\x15\n" +
@@ -5194,7 +5324,7 @@ func file_neunets_service_v1_service_proto_rawDescGZIP() []byte {
 }
 
 var file_neunets_service_v1_service_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
-var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 65)
+var file_neunets_service_v1_service_proto_msgTypes = make([]protoimpl.MessageInfo, 66)
 var file_neunets_service_v1_service_proto_goTypes = []any{
 	(RunState)(0),                     // 0: neunets.service.v1.RunState
 	(TrialState)(0),                   // 1: neunets.service.v1.TrialState
@@ -5220,186 +5350,188 @@ var file_neunets_service_v1_service_proto_goTypes = []any{
 	(*WatchRunRequest)(nil),           // 21: neunets.service.v1.WatchRunRequest
 	(*WatchRunResponse)(nil),          // 22: neunets.service.v1.WatchRunResponse
 	(*RunEvent)(nil),                  // 23: neunets.service.v1.RunEvent
-	(*BudgetUpdated)(nil),             // 24: neunets.service.v1.BudgetUpdated
-	(*StateChanged)(nil),              // 25: neunets.service.v1.StateChanged
-	(*Verdict)(nil),                   // 26: neunets.service.v1.Verdict
-	(*LogLine)(nil),                   // 27: neunets.service.v1.LogLine
-	(*ModelExported)(nil),             // 28: neunets.service.v1.ModelExported
-	(*FinalTraining)(nil),             // 29: neunets.service.v1.FinalTraining
-	(*UpdateBudgetRequest)(nil),       // 30: neunets.service.v1.UpdateBudgetRequest
-	(*InjectCandidateRequest)(nil),    // 31: neunets.service.v1.InjectCandidateRequest
-	(*InjectCandidateResponse)(nil),   // 32: neunets.service.v1.InjectCandidateResponse
-	(*DeleteRunRequest)(nil),          // 33: neunets.service.v1.DeleteRunRequest
-	(*DeleteRunResponse)(nil),         // 34: neunets.service.v1.DeleteRunResponse
-	(*StopRunRequest)(nil),            // 35: neunets.service.v1.StopRunRequest
-	(*ResumeRunRequest)(nil),          // 36: neunets.service.v1.ResumeRunRequest
-	(*Model)(nil),                     // 37: neunets.service.v1.Model
-	(*Artifact)(nil),                  // 38: neunets.service.v1.Artifact
-	(*ListModelsRequest)(nil),         // 39: neunets.service.v1.ListModelsRequest
-	(*ListModelsResponse)(nil),        // 40: neunets.service.v1.ListModelsResponse
-	(*GetModelRequest)(nil),           // 41: neunets.service.v1.GetModelRequest
-	(*ModelMetricsRequest)(nil),       // 42: neunets.service.v1.ModelMetricsRequest
-	(*ModelMetricsResponse)(nil),      // 43: neunets.service.v1.ModelMetricsResponse
-	(*WatchMetricsRequest)(nil),       // 44: neunets.service.v1.WatchMetricsRequest
-	(*WatchMetricsResponse)(nil),      // 45: neunets.service.v1.WatchMetricsResponse
-	(*PickModelRequest)(nil),          // 46: neunets.service.v1.PickModelRequest
-	(*CompareModelsRequest)(nil),      // 47: neunets.service.v1.CompareModelsRequest
-	(*CompareModelsResponse)(nil),     // 48: neunets.service.v1.CompareModelsResponse
-	(*FigureRow)(nil),                 // 49: neunets.service.v1.FigureRow
-	(*GraphDiff)(nil),                 // 50: neunets.service.v1.GraphDiff
-	(*NodeChange)(nil),                // 51: neunets.service.v1.NodeChange
-	(*ExportModelRequest)(nil),        // 52: neunets.service.v1.ExportModelRequest
-	(*ExportModelResponse)(nil),       // 53: neunets.service.v1.ExportModelResponse
-	(*Variant)(nil),                   // 54: neunets.service.v1.Variant
-	(*DownloadRequest)(nil),           // 55: neunets.service.v1.DownloadRequest
-	(*DownloadResponse)(nil),          // 56: neunets.service.v1.DownloadResponse
-	(*ListSynthesizersRequest)(nil),   // 57: neunets.service.v1.ListSynthesizersRequest
-	(*ListSynthesizersResponse)(nil),  // 58: neunets.service.v1.ListSynthesizersResponse
-	(*GetSynthesizerRequest)(nil),     // 59: neunets.service.v1.GetSynthesizerRequest
-	(*SynthesizerInfo)(nil),           // 60: neunets.service.v1.SynthesizerInfo
-	(*MethodLatency)(nil),             // 61: neunets.service.v1.MethodLatency
-	(*Conformance)(nil),               // 62: neunets.service.v1.Conformance
-	(*CheckSynthesizerRequest)(nil),   // 63: neunets.service.v1.CheckSynthesizerRequest
-	(*CheckSynthesizerResponse)(nil),  // 64: neunets.service.v1.CheckSynthesizerResponse
-	(*CheckOutcome)(nil),              // 65: neunets.service.v1.CheckOutcome
-	(*DrainSynthesizerRequest)(nil),   // 66: neunets.service.v1.DrainSynthesizerRequest
-	(*EnrollSynthesizerRequest)(nil),  // 67: neunets.service.v1.EnrollSynthesizerRequest
-	(*EnrollSynthesizerResponse)(nil), // 68: neunets.service.v1.EnrollSynthesizerResponse
-	nil,                               // 69: neunets.service.v1.Dataset.MetaFeaturesEntry
-	nil,                               // 70: neunets.service.v1.Model.FiguresEntry
-	nil,                               // 71: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	(*v1.Input)(nil),                  // 72: neunets.graph.v1.Input
-	(*structpb.Struct)(nil),           // 73: google.protobuf.Struct
-	(*timestamppb.Timestamp)(nil),     // 74: google.protobuf.Timestamp
-	(*v11.Event)(nil),                 // 75: neunets.synthesizer.v1.Event
-	(v11.AssessResponse_Verdict)(0),   // 76: neunets.synthesizer.v1.AssessResponse.Verdict
-	(*v11.Recipe)(nil),                // 77: neunets.synthesizer.v1.Recipe
-	(*v1.Graph)(nil),                  // 78: neunets.graph.v1.Graph
-	(*v11.TrialEnded)(nil),            // 79: neunets.synthesizer.v1.TrialEnded
-	(*v11.Morph)(nil),                 // 80: neunets.synthesizer.v1.Morph
-	(*v11.ArtifactRef)(nil),           // 81: neunets.synthesizer.v1.ArtifactRef
-	(*v11.Measured)(nil),              // 82: neunets.synthesizer.v1.Measured
-	(*v11.DescribeResponse)(nil),      // 83: neunets.synthesizer.v1.DescribeResponse
+	(*SynthesizerFault)(nil),          // 24: neunets.service.v1.SynthesizerFault
+	(*BudgetUpdated)(nil),             // 25: neunets.service.v1.BudgetUpdated
+	(*StateChanged)(nil),              // 26: neunets.service.v1.StateChanged
+	(*Verdict)(nil),                   // 27: neunets.service.v1.Verdict
+	(*LogLine)(nil),                   // 28: neunets.service.v1.LogLine
+	(*ModelExported)(nil),             // 29: neunets.service.v1.ModelExported
+	(*FinalTraining)(nil),             // 30: neunets.service.v1.FinalTraining
+	(*UpdateBudgetRequest)(nil),       // 31: neunets.service.v1.UpdateBudgetRequest
+	(*InjectCandidateRequest)(nil),    // 32: neunets.service.v1.InjectCandidateRequest
+	(*InjectCandidateResponse)(nil),   // 33: neunets.service.v1.InjectCandidateResponse
+	(*DeleteRunRequest)(nil),          // 34: neunets.service.v1.DeleteRunRequest
+	(*DeleteRunResponse)(nil),         // 35: neunets.service.v1.DeleteRunResponse
+	(*StopRunRequest)(nil),            // 36: neunets.service.v1.StopRunRequest
+	(*ResumeRunRequest)(nil),          // 37: neunets.service.v1.ResumeRunRequest
+	(*Model)(nil),                     // 38: neunets.service.v1.Model
+	(*Artifact)(nil),                  // 39: neunets.service.v1.Artifact
+	(*ListModelsRequest)(nil),         // 40: neunets.service.v1.ListModelsRequest
+	(*ListModelsResponse)(nil),        // 41: neunets.service.v1.ListModelsResponse
+	(*GetModelRequest)(nil),           // 42: neunets.service.v1.GetModelRequest
+	(*ModelMetricsRequest)(nil),       // 43: neunets.service.v1.ModelMetricsRequest
+	(*ModelMetricsResponse)(nil),      // 44: neunets.service.v1.ModelMetricsResponse
+	(*WatchMetricsRequest)(nil),       // 45: neunets.service.v1.WatchMetricsRequest
+	(*WatchMetricsResponse)(nil),      // 46: neunets.service.v1.WatchMetricsResponse
+	(*PickModelRequest)(nil),          // 47: neunets.service.v1.PickModelRequest
+	(*CompareModelsRequest)(nil),      // 48: neunets.service.v1.CompareModelsRequest
+	(*CompareModelsResponse)(nil),     // 49: neunets.service.v1.CompareModelsResponse
+	(*FigureRow)(nil),                 // 50: neunets.service.v1.FigureRow
+	(*GraphDiff)(nil),                 // 51: neunets.service.v1.GraphDiff
+	(*NodeChange)(nil),                // 52: neunets.service.v1.NodeChange
+	(*ExportModelRequest)(nil),        // 53: neunets.service.v1.ExportModelRequest
+	(*ExportModelResponse)(nil),       // 54: neunets.service.v1.ExportModelResponse
+	(*Variant)(nil),                   // 55: neunets.service.v1.Variant
+	(*DownloadRequest)(nil),           // 56: neunets.service.v1.DownloadRequest
+	(*DownloadResponse)(nil),          // 57: neunets.service.v1.DownloadResponse
+	(*ListSynthesizersRequest)(nil),   // 58: neunets.service.v1.ListSynthesizersRequest
+	(*ListSynthesizersResponse)(nil),  // 59: neunets.service.v1.ListSynthesizersResponse
+	(*GetSynthesizerRequest)(nil),     // 60: neunets.service.v1.GetSynthesizerRequest
+	(*SynthesizerInfo)(nil),           // 61: neunets.service.v1.SynthesizerInfo
+	(*MethodLatency)(nil),             // 62: neunets.service.v1.MethodLatency
+	(*Conformance)(nil),               // 63: neunets.service.v1.Conformance
+	(*CheckSynthesizerRequest)(nil),   // 64: neunets.service.v1.CheckSynthesizerRequest
+	(*CheckSynthesizerResponse)(nil),  // 65: neunets.service.v1.CheckSynthesizerResponse
+	(*CheckOutcome)(nil),              // 66: neunets.service.v1.CheckOutcome
+	(*DrainSynthesizerRequest)(nil),   // 67: neunets.service.v1.DrainSynthesizerRequest
+	(*EnrollSynthesizerRequest)(nil),  // 68: neunets.service.v1.EnrollSynthesizerRequest
+	(*EnrollSynthesizerResponse)(nil), // 69: neunets.service.v1.EnrollSynthesizerResponse
+	nil,                               // 70: neunets.service.v1.Dataset.MetaFeaturesEntry
+	nil,                               // 71: neunets.service.v1.Model.FiguresEntry
+	nil,                               // 72: neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	(*v1.Input)(nil),                  // 73: neunets.graph.v1.Input
+	(*structpb.Struct)(nil),           // 74: google.protobuf.Struct
+	(*timestamppb.Timestamp)(nil),     // 75: google.protobuf.Timestamp
+	(*v11.Event)(nil),                 // 76: neunets.synthesizer.v1.Event
+	(v11.AssessResponse_Verdict)(0),   // 77: neunets.synthesizer.v1.AssessResponse.Verdict
+	(*v11.Recipe)(nil),                // 78: neunets.synthesizer.v1.Recipe
+	(*v1.Graph)(nil),                  // 79: neunets.graph.v1.Graph
+	(*v11.TrialEnded)(nil),            // 80: neunets.synthesizer.v1.TrialEnded
+	(*v11.Morph)(nil),                 // 81: neunets.synthesizer.v1.Morph
+	(*v11.ArtifactRef)(nil),           // 82: neunets.synthesizer.v1.ArtifactRef
+	(*v11.Measured)(nil),              // 83: neunets.synthesizer.v1.Measured
+	(*v11.DescribeResponse)(nil),      // 84: neunets.synthesizer.v1.DescribeResponse
 }
 var file_neunets_service_v1_service_proto_depIdxs = []int32{
 	2,  // 0: neunets.service.v1.RegisterDatasetRequest.image_fit:type_name -> neunets.service.v1.Preprocessing.Fit
 	9,  // 1: neunets.service.v1.RegisterDatasetResponse.progress:type_name -> neunets.service.v1.ReadProgress
 	13, // 2: neunets.service.v1.RegisterDatasetResponse.dataset:type_name -> neunets.service.v1.Dataset
-	72, // 3: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
-	69, // 4: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
+	73, // 3: neunets.service.v1.Dataset.input:type_name -> neunets.graph.v1.Input
+	70, // 4: neunets.service.v1.Dataset.meta_features:type_name -> neunets.service.v1.Dataset.MetaFeaturesEntry
 	14, // 5: neunets.service.v1.Dataset.preprocessing:type_name -> neunets.service.v1.Preprocessing
 	2,  // 6: neunets.service.v1.Preprocessing.fit:type_name -> neunets.service.v1.Preprocessing.Fit
-	73, // 7: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
+	74, // 7: neunets.service.v1.RunSpec.settings:type_name -> google.protobuf.Struct
 	3,  // 8: neunets.service.v1.RunSpec.mirror:type_name -> neunets.service.v1.RunSpec.Mirror
 	15, // 9: neunets.service.v1.CreateRunRequest.spec:type_name -> neunets.service.v1.RunSpec
 	15, // 10: neunets.service.v1.Run.spec:type_name -> neunets.service.v1.RunSpec
 	0,  // 11: neunets.service.v1.Run.state:type_name -> neunets.service.v1.RunState
-	74, // 12: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
-	74, // 13: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
+	75, // 12: neunets.service.v1.Run.create_time:type_name -> google.protobuf.Timestamp
+	75, // 13: neunets.service.v1.Run.end_time:type_name -> google.protobuf.Timestamp
 	17, // 14: neunets.service.v1.ListRunsResponse.runs:type_name -> neunets.service.v1.Run
 	23, // 15: neunets.service.v1.WatchRunResponse.event:type_name -> neunets.service.v1.RunEvent
 	17, // 16: neunets.service.v1.WatchRunResponse.run:type_name -> neunets.service.v1.Run
 	23, // 17: neunets.service.v1.WatchRunResponse.more:type_name -> neunets.service.v1.RunEvent
-	74, // 18: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
-	25, // 19: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
-	75, // 20: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
-	26, // 21: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
-	27, // 22: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
-	28, // 23: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
-	29, // 24: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
-	24, // 25: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
-	0,  // 26: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
-	0,  // 27: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
-	76, // 28: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
-	77, // 29: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	78, // 30: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
-	77, // 31: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	4,  // 32: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
-	1,  // 33: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
-	79, // 34: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
-	78, // 35: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
-	77, // 36: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
-	38, // 37: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
-	70, // 38: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
-	54, // 39: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
-	80, // 40: neunets.service.v1.Model.lineage:type_name -> neunets.synthesizer.v1.Morph
-	81, // 41: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
-	37, // 42: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
-	82, // 43: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	82, // 44: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
-	37, // 45: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
-	49, // 46: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
-	50, // 47: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
-	51, // 48: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
-	5,  // 49: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
-	37, // 50: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
-	54, // 51: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
-	5,  // 52: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
-	60, // 53: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
-	83, // 54: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
-	62, // 55: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
-	61, // 56: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
-	74, // 57: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
-	65, // 58: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
-	62, // 59: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
-	6,  // 60: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
-	74, // 61: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
-	71, // 62: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
-	16, // 63: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
-	18, // 64: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
-	19, // 65: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
-	21, // 66: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
-	35, // 67: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
-	36, // 68: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
-	30, // 69: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
-	31, // 70: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
-	33, // 71: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
-	39, // 72: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
-	41, // 73: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
-	42, // 74: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
-	44, // 75: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
-	47, // 76: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
-	46, // 77: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
-	52, // 78: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
-	55, // 79: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
-	57, // 80: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
-	59, // 81: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
-	63, // 82: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
-	66, // 83: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
-	67, // 84: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
-	7,  // 85: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
-	12, // 86: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
-	10, // 87: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
-	17, // 88: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
-	17, // 89: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
-	20, // 90: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
-	22, // 91: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
-	17, // 92: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
-	17, // 93: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
-	17, // 94: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
-	32, // 95: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
-	34, // 96: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
-	40, // 97: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
-	37, // 98: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
-	43, // 99: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
-	45, // 100: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
-	48, // 101: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
-	37, // 102: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
-	53, // 103: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
-	56, // 104: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
-	58, // 105: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
-	60, // 106: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
-	64, // 107: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
-	60, // 108: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
-	68, // 109: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
-	8,  // 110: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
-	13, // 111: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
-	11, // 112: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
-	88, // [88:113] is the sub-list for method output_type
-	63, // [63:88] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	75, // 18: neunets.service.v1.RunEvent.time:type_name -> google.protobuf.Timestamp
+	26, // 19: neunets.service.v1.RunEvent.state_changed:type_name -> neunets.service.v1.StateChanged
+	76, // 20: neunets.service.v1.RunEvent.search:type_name -> neunets.synthesizer.v1.Event
+	27, // 21: neunets.service.v1.RunEvent.verdict:type_name -> neunets.service.v1.Verdict
+	28, // 22: neunets.service.v1.RunEvent.log:type_name -> neunets.service.v1.LogLine
+	29, // 23: neunets.service.v1.RunEvent.model_exported:type_name -> neunets.service.v1.ModelExported
+	30, // 24: neunets.service.v1.RunEvent.final_training:type_name -> neunets.service.v1.FinalTraining
+	25, // 25: neunets.service.v1.RunEvent.budget_updated:type_name -> neunets.service.v1.BudgetUpdated
+	24, // 26: neunets.service.v1.RunEvent.synthesizer_fault:type_name -> neunets.service.v1.SynthesizerFault
+	0,  // 27: neunets.service.v1.StateChanged.from:type_name -> neunets.service.v1.RunState
+	0,  // 28: neunets.service.v1.StateChanged.to:type_name -> neunets.service.v1.RunState
+	77, // 29: neunets.service.v1.Verdict.verdict:type_name -> neunets.synthesizer.v1.AssessResponse.Verdict
+	78, // 30: neunets.service.v1.FinalTraining.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	79, // 31: neunets.service.v1.InjectCandidateRequest.graph:type_name -> neunets.graph.v1.Graph
+	78, // 32: neunets.service.v1.InjectCandidateRequest.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	4,  // 33: neunets.service.v1.StopRunRequest.mode:type_name -> neunets.service.v1.StopRunRequest.Mode
+	1,  // 34: neunets.service.v1.Model.state:type_name -> neunets.service.v1.TrialState
+	80, // 35: neunets.service.v1.Model.result:type_name -> neunets.synthesizer.v1.TrialEnded
+	79, // 36: neunets.service.v1.Model.graph:type_name -> neunets.graph.v1.Graph
+	78, // 37: neunets.service.v1.Model.recipe:type_name -> neunets.synthesizer.v1.Recipe
+	39, // 38: neunets.service.v1.Model.artifacts:type_name -> neunets.service.v1.Artifact
+	71, // 39: neunets.service.v1.Model.figures:type_name -> neunets.service.v1.Model.FiguresEntry
+	55, // 40: neunets.service.v1.Model.variants:type_name -> neunets.service.v1.Variant
+	81, // 41: neunets.service.v1.Model.lineage:type_name -> neunets.synthesizer.v1.Morph
+	82, // 42: neunets.service.v1.Artifact.ref:type_name -> neunets.synthesizer.v1.ArtifactRef
+	38, // 43: neunets.service.v1.ListModelsResponse.models:type_name -> neunets.service.v1.Model
+	83, // 44: neunets.service.v1.ModelMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	83, // 45: neunets.service.v1.WatchMetricsResponse.measured:type_name -> neunets.synthesizer.v1.Measured
+	38, // 46: neunets.service.v1.CompareModelsResponse.models:type_name -> neunets.service.v1.Model
+	50, // 47: neunets.service.v1.CompareModelsResponse.figures:type_name -> neunets.service.v1.FigureRow
+	51, // 48: neunets.service.v1.CompareModelsResponse.diffs:type_name -> neunets.service.v1.GraphDiff
+	52, // 49: neunets.service.v1.GraphDiff.changed:type_name -> neunets.service.v1.NodeChange
+	5,  // 50: neunets.service.v1.ExportModelRequest.formats:type_name -> neunets.service.v1.ExportModelRequest.Format
+	38, // 51: neunets.service.v1.ExportModelResponse.model:type_name -> neunets.service.v1.Model
+	55, // 52: neunets.service.v1.ExportModelResponse.variants:type_name -> neunets.service.v1.Variant
+	5,  // 53: neunets.service.v1.Variant.format:type_name -> neunets.service.v1.ExportModelRequest.Format
+	61, // 54: neunets.service.v1.ListSynthesizersResponse.synthesizers:type_name -> neunets.service.v1.SynthesizerInfo
+	84, // 55: neunets.service.v1.SynthesizerInfo.description:type_name -> neunets.synthesizer.v1.DescribeResponse
+	63, // 56: neunets.service.v1.SynthesizerInfo.conformance:type_name -> neunets.service.v1.Conformance
+	62, // 57: neunets.service.v1.SynthesizerInfo.latencies:type_name -> neunets.service.v1.MethodLatency
+	75, // 58: neunets.service.v1.Conformance.time:type_name -> google.protobuf.Timestamp
+	66, // 59: neunets.service.v1.CheckSynthesizerResponse.check:type_name -> neunets.service.v1.CheckOutcome
+	63, // 60: neunets.service.v1.CheckSynthesizerResponse.result:type_name -> neunets.service.v1.Conformance
+	6,  // 61: neunets.service.v1.CheckOutcome.outcome:type_name -> neunets.service.v1.CheckOutcome.Outcome
+	75, // 62: neunets.service.v1.EnrollSynthesizerResponse.expire_time:type_name -> google.protobuf.Timestamp
+	72, // 63: neunets.service.v1.EnrollSynthesizerResponse.files:type_name -> neunets.service.v1.EnrollSynthesizerResponse.FilesEntry
+	16, // 64: neunets.service.v1.Runs.Create:input_type -> neunets.service.v1.CreateRunRequest
+	18, // 65: neunets.service.v1.Runs.Get:input_type -> neunets.service.v1.GetRunRequest
+	19, // 66: neunets.service.v1.Runs.List:input_type -> neunets.service.v1.ListRunsRequest
+	21, // 67: neunets.service.v1.Runs.Watch:input_type -> neunets.service.v1.WatchRunRequest
+	36, // 68: neunets.service.v1.Runs.Stop:input_type -> neunets.service.v1.StopRunRequest
+	37, // 69: neunets.service.v1.Runs.Resume:input_type -> neunets.service.v1.ResumeRunRequest
+	31, // 70: neunets.service.v1.Runs.UpdateBudget:input_type -> neunets.service.v1.UpdateBudgetRequest
+	32, // 71: neunets.service.v1.Runs.InjectCandidate:input_type -> neunets.service.v1.InjectCandidateRequest
+	34, // 72: neunets.service.v1.Runs.Delete:input_type -> neunets.service.v1.DeleteRunRequest
+	40, // 73: neunets.service.v1.Models.List:input_type -> neunets.service.v1.ListModelsRequest
+	42, // 74: neunets.service.v1.Models.Get:input_type -> neunets.service.v1.GetModelRequest
+	43, // 75: neunets.service.v1.Models.Metrics:input_type -> neunets.service.v1.ModelMetricsRequest
+	45, // 76: neunets.service.v1.Models.WatchMetrics:input_type -> neunets.service.v1.WatchMetricsRequest
+	48, // 77: neunets.service.v1.Models.Compare:input_type -> neunets.service.v1.CompareModelsRequest
+	47, // 78: neunets.service.v1.Models.Pick:input_type -> neunets.service.v1.PickModelRequest
+	53, // 79: neunets.service.v1.Models.Export:input_type -> neunets.service.v1.ExportModelRequest
+	56, // 80: neunets.service.v1.Models.Download:input_type -> neunets.service.v1.DownloadRequest
+	58, // 81: neunets.service.v1.Synthesizers.List:input_type -> neunets.service.v1.ListSynthesizersRequest
+	60, // 82: neunets.service.v1.Synthesizers.Get:input_type -> neunets.service.v1.GetSynthesizerRequest
+	64, // 83: neunets.service.v1.Synthesizers.Check:input_type -> neunets.service.v1.CheckSynthesizerRequest
+	67, // 84: neunets.service.v1.Synthesizers.Drain:input_type -> neunets.service.v1.DrainSynthesizerRequest
+	68, // 85: neunets.service.v1.Synthesizers.Enroll:input_type -> neunets.service.v1.EnrollSynthesizerRequest
+	7,  // 86: neunets.service.v1.Datasets.Register:input_type -> neunets.service.v1.RegisterDatasetRequest
+	12, // 87: neunets.service.v1.Datasets.Describe:input_type -> neunets.service.v1.DescribeDatasetRequest
+	10, // 88: neunets.service.v1.Datasets.Preview:input_type -> neunets.service.v1.PreviewDatasetRequest
+	17, // 89: neunets.service.v1.Runs.Create:output_type -> neunets.service.v1.Run
+	17, // 90: neunets.service.v1.Runs.Get:output_type -> neunets.service.v1.Run
+	20, // 91: neunets.service.v1.Runs.List:output_type -> neunets.service.v1.ListRunsResponse
+	22, // 92: neunets.service.v1.Runs.Watch:output_type -> neunets.service.v1.WatchRunResponse
+	17, // 93: neunets.service.v1.Runs.Stop:output_type -> neunets.service.v1.Run
+	17, // 94: neunets.service.v1.Runs.Resume:output_type -> neunets.service.v1.Run
+	17, // 95: neunets.service.v1.Runs.UpdateBudget:output_type -> neunets.service.v1.Run
+	33, // 96: neunets.service.v1.Runs.InjectCandidate:output_type -> neunets.service.v1.InjectCandidateResponse
+	35, // 97: neunets.service.v1.Runs.Delete:output_type -> neunets.service.v1.DeleteRunResponse
+	41, // 98: neunets.service.v1.Models.List:output_type -> neunets.service.v1.ListModelsResponse
+	38, // 99: neunets.service.v1.Models.Get:output_type -> neunets.service.v1.Model
+	44, // 100: neunets.service.v1.Models.Metrics:output_type -> neunets.service.v1.ModelMetricsResponse
+	46, // 101: neunets.service.v1.Models.WatchMetrics:output_type -> neunets.service.v1.WatchMetricsResponse
+	49, // 102: neunets.service.v1.Models.Compare:output_type -> neunets.service.v1.CompareModelsResponse
+	38, // 103: neunets.service.v1.Models.Pick:output_type -> neunets.service.v1.Model
+	54, // 104: neunets.service.v1.Models.Export:output_type -> neunets.service.v1.ExportModelResponse
+	57, // 105: neunets.service.v1.Models.Download:output_type -> neunets.service.v1.DownloadResponse
+	59, // 106: neunets.service.v1.Synthesizers.List:output_type -> neunets.service.v1.ListSynthesizersResponse
+	61, // 107: neunets.service.v1.Synthesizers.Get:output_type -> neunets.service.v1.SynthesizerInfo
+	65, // 108: neunets.service.v1.Synthesizers.Check:output_type -> neunets.service.v1.CheckSynthesizerResponse
+	61, // 109: neunets.service.v1.Synthesizers.Drain:output_type -> neunets.service.v1.SynthesizerInfo
+	69, // 110: neunets.service.v1.Synthesizers.Enroll:output_type -> neunets.service.v1.EnrollSynthesizerResponse
+	8,  // 111: neunets.service.v1.Datasets.Register:output_type -> neunets.service.v1.RegisterDatasetResponse
+	13, // 112: neunets.service.v1.Datasets.Describe:output_type -> neunets.service.v1.Dataset
+	11, // 113: neunets.service.v1.Datasets.Preview:output_type -> neunets.service.v1.PreviewDatasetResponse
+	89, // [89:114] is the sub-list for method output_type
+	64, // [64:89] is the sub-list for method input_type
+	64, // [64:64] is the sub-list for extension type_name
+	64, // [64:64] is the sub-list for extension extendee
+	0,  // [0:64] is the sub-list for field type_name
 }
 
 func init() { file_neunets_service_v1_service_proto_init() }
@@ -5423,23 +5555,25 @@ func file_neunets_service_v1_service_proto_init() {
 		(*RunEvent_ModelExported)(nil),
 		(*RunEvent_FinalTraining)(nil),
 		(*RunEvent_BudgetUpdated)(nil),
+		(*RunEvent_SynthesizerFault)(nil),
 	}
 	file_neunets_service_v1_service_proto_msgTypes[17].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[19].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[23].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[45].OneofWrappers = []any{}
-	file_neunets_service_v1_service_proto_msgTypes[57].OneofWrappers = []any{
+	file_neunets_service_v1_service_proto_msgTypes[18].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[20].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[24].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[46].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[58].OneofWrappers = []any{
 		(*CheckSynthesizerResponse_Check)(nil),
 		(*CheckSynthesizerResponse_Result)(nil),
 	}
-	file_neunets_service_v1_service_proto_msgTypes[60].OneofWrappers = []any{}
+	file_neunets_service_v1_service_proto_msgTypes[61].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_neunets_service_v1_service_proto_rawDesc), len(file_neunets_service_v1_service_proto_rawDesc)),
 			NumEnums:      7,
-			NumMessages:   65,
+			NumMessages:   66,
 			NumExtensions: 0,
 			NumServices:   4,
 		},

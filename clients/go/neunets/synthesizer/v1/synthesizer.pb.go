@@ -459,7 +459,8 @@ func (x *DescribeRequest) GetEngineFeatures() []string {
 
 type DescribeResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// DNS style: lower case letters, digits, '-'.
+	// DNS style: lower case letters, digits, '-'. To the engine it is called what its manifest, or enrolment, says: where
+	// that is another name, this one is shown beside it.
 	Name          string       `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Version       string       `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	Vendor        string       `protobuf:"bytes,3,opt,name=vendor,proto3" json:"vendor,omitempty"`
@@ -470,14 +471,16 @@ type DescribeResponse struct {
 	// "image-classification", "sequence-classification", ...
 	Tasks []string `protobuf:"bytes,7,rep,name=tasks,proto3" json:"tasks,omitempty"`
 	// Operators of the IR that it may emit.
-	GraphOps    []string `protobuf:"bytes,8,rep,name=graph_ops,json=graphOps,proto3" json:"graph_ops,omitempty"`
-	MaxOpenRuns uint32   `protobuf:"varint,9,opt,name=max_open_runs,json=maxOpenRuns,proto3" json:"max_open_runs,omitempty"`
-	// At most 64.
-	MaxBatch       uint32               `protobuf:"varint,10,opt,name=max_batch,json=maxBatch,proto3" json:"max_batch,omitempty"`
-	ProposeP99     *durationpb.Duration `protobuf:"bytes,11,opt,name=propose_p99,json=proposeP99,proto3" json:"propose_p99,omitempty"`
-	OpenP99        *durationpb.Duration `protobuf:"bytes,12,opt,name=open_p99,json=openP99,proto3" json:"open_p99,omitempty"`
-	Ready          bool                 `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`
-	NotReadyReason string               `protobuf:"bytes,14,opt,name=not_ready_reason,json=notReadyReason,proto3" json:"not_ready_reason,omitempty"`
+	GraphOps []string `protobuf:"bytes,8,rep,name=graph_ops,json=graphOps,proto3" json:"graph_ops,omitempty"`
+	// More are refused with RESOURCE_EXHAUSTED / BUSY when they are created; 0: any number.
+	MaxOpenRuns uint32 `protobuf:"varint,9,opt,name=max_open_runs,json=maxOpenRuns,proto3" json:"max_open_runs,omitempty"`
+	// At most 64: Propose asks for no more; 0: 64.
+	MaxBatch   uint32               `protobuf:"varint,10,opt,name=max_batch,json=maxBatch,proto3" json:"max_batch,omitempty"`
+	ProposeP99 *durationpb.Duration `protobuf:"bytes,11,opt,name=propose_p99,json=proposeP99,proto3" json:"propose_p99,omitempty"`
+	OpenP99    *durationpb.Duration `protobuf:"bytes,12,opt,name=open_p99,json=openP99,proto3" json:"open_p99,omitempty"`
+	// False, with a reason: the engine calls Describe until that has changed, and nothing else, for a minute.
+	Ready          bool   `protobuf:"varint,13,opt,name=ready,proto3" json:"ready,omitempty"`
+	NotReadyReason string `protobuf:"bytes,14,opt,name=not_ready_reason,json=notReadyReason,proto3" json:"not_ready_reason,omitempty"`
 	// One sentence for people.
 	Summary       string `protobuf:"bytes,15,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1435,12 +1438,16 @@ func (x *Proposals) GetCandidates() []*Candidate {
 	return nil
 }
 
-// Asked again, with the same request_id, after so many new results or so much time.
+// Asked again, with the same request_id, after so many new results or so much time, whichever comes first; with nothing
+// training, after a minute at most.
 type Wait struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	MinNewResults uint32                 `protobuf:"varint,1,opt,name=min_new_results,json=minNewResults,proto3" json:"min_new_results,omitempty"`
-	After         *durationpb.Duration   `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
-	Reason        string                 `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0 as 1.
+	MinNewResults uint32 `protobuf:"varint,1,opt,name=min_new_results,json=minNewResults,proto3" json:"min_new_results,omitempty"`
+	// Unset, or not positive: after results alone, and with nothing training after pauses that grow to 5 s.
+	After *durationpb.Duration `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`
+	// One sentence for people: it is in the run's log.
+	Reason        string `protobuf:"bytes,3,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2885,7 +2892,8 @@ type AssessResponse struct {
 	Reason       string   `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// With CAPABILITY_STOP_TRIALS: trials that are to finish now, with what they have. A plugin with this capability is
 	// asked after each validation of a trial, too.
-	Stop          []*StopTrial         `protobuf:"bytes,5,rep,name=stop,proto3" json:"stop,omitempty"`
+	Stop []*StopTrial `protobuf:"bytes,5,rep,name=stop,proto3" json:"stop,omitempty"`
+	// While trials train it is not asked again before.
 	ReassessAfter *durationpb.Duration `protobuf:"bytes,6,opt,name=reassess_after,json=reassessAfter,proto3" json:"reassess_after,omitempty"`
 	// With CAPABILITY_STOP_RULES: in place of those of the answer before. While there are none, a plugin with this
 	// capability is asked after each validation.
@@ -3652,10 +3660,11 @@ func (x *RegisterResponse) GetLease() *durationpb.Duration {
 }
 
 type RenewRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Plugin        string                 `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
-	Draining      bool                   `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
-	OpenRuns      uint32                 `protobuf:"varint,3,opt,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Plugin string                 `protobuf:"bytes,1,opt,name=plugin,proto3" json:"plugin,omitempty"`
+	// It wants no new runs: Create is refused.
+	Draining      bool   `protobuf:"varint,2,opt,name=draining,proto3" json:"draining,omitempty"`
+	OpenRuns      uint32 `protobuf:"varint,3,opt,name=open_runs,json=openRuns,proto3" json:"open_runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3712,9 +3721,10 @@ func (x *RenewRequest) GetOpenRuns() uint32 {
 }
 
 type RenewResponse struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Lease       *durationpb.Duration   `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
-	PleaseDrain bool                   `protobuf:"varint,2,opt,name=please_drain,json=pleaseDrain,proto3" json:"please_drain,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Lease *durationpb.Duration   `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	// It gets no new runs: its process may end once none is open.
+	PleaseDrain bool `protobuf:"varint,2,opt,name=please_drain,json=pleaseDrain,proto3" json:"please_drain,omitempty"`
 	// PEM: in place of the plugin's certificate, for the same key, before that one ends. Empty: it is still good.
 	Certificate   []byte `protobuf:"bytes,3,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	unknownFields protoimpl.UnknownFields

@@ -46,8 +46,9 @@ const (
 // refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
 // BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
 // UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
-// fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
-// and the run is PAUSED.
+// fault; INTERNAL: three tries, then a fault. IN_FLIGHT counts on the call before, which may take three times its
+// deadline in all. BUSY and NOT_READY for a minute: the run is PAUSED. Five faults within ten minutes without an admitted
+// candidate: quarantine, and the run is PAUSED. No answer is waited for past the run's time, or once it is to stop.
 type SynthesizerClient interface {
 	// Cacheable, no run, no side effects. Deadline 5 s.
 	Describe(ctx context.Context, in *DescribeRequest, opts ...grpc.CallOption) (*DescribeResponse, error)
@@ -170,8 +171,9 @@ func (c *synthesizerClient) Close(ctx context.Context, in *CloseRequest, opts ..
 // refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
 // BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
 // UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
-// fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
-// and the run is PAUSED.
+// fault; INTERNAL: three tries, then a fault. IN_FLIGHT counts on the call before, which may take three times its
+// deadline in all. BUSY and NOT_READY for a minute: the run is PAUSED. Five faults within ten minutes without an admitted
+// candidate: quarantine, and the run is PAUSED. No answer is waited for past the run's time, or once it is to stop.
 type SynthesizerServer interface {
 	// Cacheable, no run, no side effects. Deadline 5 s.
 	Describe(context.Context, *DescribeRequest) (*DescribeResponse, error)

@@ -529,7 +529,9 @@ class Run(google.protobuf.message.Message):
     etag: builtins.str
     state: global___RunState.ValueType
     reason: builtins.str
-    """Why it is PAUSED or FAILED, or what the last verdict was: a sentence that a user can act on."""
+    """Why it is PAUSED or FAILED, why a COMPLETED one has ended its search, or else what the last verdict was: a sentence
+    that a user can act on.
+    """
     task: builtins.str
     wall_s: builtins.float
     """Wall seconds of the budget that are used; survives restarts, is never refunded."""
@@ -715,6 +717,7 @@ class RunEvent(google.protobuf.message.Message):
     MODEL_EXPORTED_FIELD_NUMBER: builtins.int
     FINAL_TRAINING_FIELD_NUMBER: builtins.int
     BUDGET_UPDATED_FIELD_NUMBER: builtins.int
+    SYNTHESIZER_FAULT_FIELD_NUMBER: builtins.int
     seq: builtins.int
     """Contiguous from 1 within a run."""
     @property
@@ -735,6 +738,8 @@ class RunEvent(google.protobuf.message.Message):
     def final_training(self) -> global___FinalTraining: ...
     @property
     def budget_updated(self) -> global___BudgetUpdated: ...
+    @property
+    def synthesizer_fault(self) -> global___SynthesizerFault: ...
     def __init__(
         self,
         *,
@@ -747,12 +752,56 @@ class RunEvent(google.protobuf.message.Message):
         model_exported: global___ModelExported | None = ...,
         final_training: global___FinalTraining | None = ...,
         budget_updated: global___BudgetUpdated | None = ...,
+        synthesizer_fault: global___SynthesizerFault | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "seq", b"seq", "state_changed", b"state_changed", "time", b"time", "verdict", b"verdict"]) -> None: ...
-    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["state_changed", "search", "verdict", "log", "model_exported", "final_training", "budget_updated"] | None: ...
+    def HasField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "state_changed", b"state_changed", "synthesizer_fault", b"synthesizer_fault", "time", b"time", "verdict", b"verdict"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["budget_updated", b"budget_updated", "event", b"event", "final_training", b"final_training", "log", b"log", "model_exported", b"model_exported", "search", b"search", "seq", b"seq", "state_changed", b"state_changed", "synthesizer_fault", b"synthesizer_fault", "time", b"time", "verdict", b"verdict"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["event", b"event"]) -> typing.Literal["state_changed", "search", "verdict", "log", "model_exported", "final_training", "budget_updated", "synthesizer_fault"] | None: ...
 
 global___RunEvent = RunEvent
+
+@typing.final
+class SynthesizerFault(google.protobuf.message.Message):
+    """The synthesizer's process has ended or was ended, or it did not do what the contract asks for. Where its process is
+    gone it is started again, and told what it has to know; five faults within ten minutes without progress pause the run.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SYNTHESIZER_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    EXIT_CODE_FIELD_NUMBER: builtins.int
+    SIGNAL_FIELD_NUMBER: builtins.int
+    OUTPUT_FIELD_NUMBER: builtins.int
+    FAULTS_FIELD_NUMBER: builtins.int
+    synthesizer: builtins.str
+    reason: builtins.str
+    """What has happened, in which call."""
+    exit_code: builtins.int
+    """Of a process that has ended by itself."""
+    signal: builtins.str
+    """Of a process that a signal has ended: "SIGSEGV"."""
+    faults: builtins.int
+    """Since the engine began, this one included."""
+    @property
+    def output(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What it printed last, at most 5 lines."""
+
+    def __init__(
+        self,
+        *,
+        synthesizer: builtins.str = ...,
+        reason: builtins.str = ...,
+        exit_code: builtins.int | None = ...,
+        signal: builtins.str = ...,
+        output: collections.abc.Iterable[builtins.str] | None = ...,
+        faults: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_exit_code", b"_exit_code", "exit_code", b"exit_code", "faults", b"faults", "output", b"output", "reason", b"reason", "signal", b"signal", "synthesizer", b"synthesizer"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_exit_code", b"_exit_code"]) -> typing.Literal["exit_code"] | None: ...
+
+global___SynthesizerFault = SynthesizerFault
 
 @typing.final
 class BudgetUpdated(google.protobuf.message.Message):
@@ -1649,11 +1698,15 @@ class SynthesizerInfo(google.protobuf.message.Message):
     CONFORMANCE_FIELD_NUMBER: builtins.int
     OPEN_RUNS_FIELD_NUMBER: builtins.int
     LATENCIES_FIELD_NUMBER: builtins.int
+    ENDPOINT_FIELD_NUMBER: builtins.int
     name: builtins.str
     state: builtins.str
-    """"INSTALLED", "READY", "SUSPECT", "DRAINING", "QUARANTINED"."""
+    """"INSTALLED", "REMOTE" (as INSTALLED; somebody else starts it), "READY", "SUSPECT", "DRAINING", "QUARANTINED"."""
     faults: builtins.int
+    """Since the engine began, each an event SynthesizerFault of the runs that it had then."""
     open_runs: builtins.int
+    endpoint: builtins.str
+    """gRPC target of one that somebody else starts, once it is known."""
     @property
     def description(self) -> neunets.synthesizer.v1.synthesizer_pb2.DescribeResponse:
         """Unset until it was started once."""
@@ -1679,9 +1732,10 @@ class SynthesizerInfo(google.protobuf.message.Message):
         conformance: global___Conformance | None = ...,
         open_runs: builtins.int = ...,
         latencies: collections.abc.Iterable[global___MethodLatency] | None = ...,
+        endpoint: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["conformance", b"conformance", "description", b"description"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["command", b"command", "conformance", b"conformance", "description", b"description", "faults", b"faults", "latencies", b"latencies", "name", b"name", "open_runs", b"open_runs", "state", b"state"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["command", b"command", "conformance", b"conformance", "description", b"description", "endpoint", b"endpoint", "faults", b"faults", "latencies", b"latencies", "name", b"name", "open_runs", b"open_runs", "state", b"state"]) -> None: ...
 
 global___SynthesizerInfo = SynthesizerInfo
 

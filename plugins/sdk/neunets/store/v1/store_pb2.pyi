@@ -31,6 +31,9 @@ class RunRecord(google.protobuf.message.Message):
     FINAL_TRIALS_FIELD_NUMBER: builtins.int
     CAPABILITIES_FIELD_NUMBER: builtins.int
     BEGAN_S_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    SEARCH_END_FIELD_NUMBER: builtins.int
+    WAITS_FOR_FIELD_NUMBER: builtins.int
     search_seq: builtins.int
     """Last event of the plugin's own log."""
     proposed: builtins.int
@@ -48,6 +51,12 @@ class RunRecord(google.protobuf.message.Message):
     rejected_in_a_row: builtins.int
     began_s: builtins.float
     """Wall seconds that were used before a worker was ready, which are not the search's."""
+    verdict: builtins.str
+    """The last one, in words; empty: to go on, without a reason."""
+    search_end: builtins.str
+    """Why the search is over; empty: its budget is used."""
+    waits_for: builtins.str
+    """What the synthesizer has asked to wait for last."""
     @property
     def run(self) -> neunets.service.v1.service_pb2.Run:
         """As clients see it."""
@@ -75,9 +84,12 @@ class RunRecord(google.protobuf.message.Message):
         final_trials: collections.abc.Iterable[builtins.str] | None = ...,
         capabilities: collections.abc.Iterable[neunets.synthesizer.v1.synthesizer_pb2.Capability.ValueType] | None = ...,
         began_s: builtins.float = ...,
+        verdict: builtins.str = ...,
+        search_end: builtins.str = ...,
+        waits_for: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["run", b"run"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["began_s", b"began_s", "capabilities", b"capabilities", "final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["began_s", b"began_s", "capabilities", b"capabilities", "final_trials", b"final_trials", "proposals", b"proposals", "proposed", b"proposed", "rejected_in_a_row", b"rejected_in_a_row", "resume_to", b"resume_to", "run", b"run", "search_end", b"search_end", "search_over", b"search_over", "search_seq", b"search_seq", "stop", b"stop", "trials", b"trials", "verdict", b"verdict", "waits_for", b"waits_for"]) -> None: ...
 
 global___RunRecord = RunRecord
 

@@ -161,16 +161,20 @@ class DescribeResponse(google.protobuf.message.Message):
     NOT_READY_REASON_FIELD_NUMBER: builtins.int
     SUMMARY_FIELD_NUMBER: builtins.int
     name: builtins.str
-    """DNS style: lower case letters, digits, '-'."""
+    """DNS style: lower case letters, digits, '-'. To the engine it is called what its manifest, or enrolment, says: where
+    that is another name, this one is shown beside it.
+    """
     version: builtins.str
     vendor: builtins.str
     protocol_minor: builtins.int
     settings_schema_json: builtins.str
     """JSON Schema 2020-12 of the settings, at most 64 KiB. The engine checks settings against it before Open."""
     max_open_runs: builtins.int
+    """More are refused with RESOURCE_EXHAUSTED / BUSY when they are created; 0: any number."""
     max_batch: builtins.int
-    """At most 64."""
+    """At most 64: Propose asks for no more; 0: 64."""
     ready: builtins.bool
+    """False, with a reason: the engine calls Describe until that has changed, and nothing else, for a minute."""
     not_ready_reason: builtins.str
     summary: builtins.str
     """One sentence for people."""
@@ -572,7 +576,9 @@ global___Proposals = Proposals
 
 @typing.final
 class Wait(google.protobuf.message.Message):
-    """Asked again, with the same request_id, after so many new results or so much time."""
+    """Asked again, with the same request_id, after so many new results or so much time, whichever comes first; with nothing
+    training, after a minute at most.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -580,9 +586,13 @@ class Wait(google.protobuf.message.Message):
     AFTER_FIELD_NUMBER: builtins.int
     REASON_FIELD_NUMBER: builtins.int
     min_new_results: builtins.int
+    """0 as 1."""
     reason: builtins.str
+    """One sentence for people: it is in the run's log."""
     @property
-    def after(self) -> google.protobuf.duration_pb2.Duration: ...
+    def after(self) -> google.protobuf.duration_pb2.Duration:
+        """Unset, or not positive: after results alone, and with nothing training after pauses that grow to 5 s."""
+
     def __init__(
         self,
         *,
@@ -1319,7 +1329,9 @@ class AssessResponse(google.protobuf.message.Message):
         """
 
     @property
-    def reassess_after(self) -> google.protobuf.duration_pb2.Duration: ...
+    def reassess_after(self) -> google.protobuf.duration_pb2.Duration:
+        """While trials train it is not asked again before."""
+
     @property
     def rules(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___StopRule]:
         """With CAPABILITY_STOP_RULES: in place of those of the answer before. While there are none, a plugin with this
@@ -1617,6 +1629,7 @@ class RenewRequest(google.protobuf.message.Message):
     OPEN_RUNS_FIELD_NUMBER: builtins.int
     plugin: builtins.str
     draining: builtins.bool
+    """It wants no new runs: Create is refused."""
     open_runs: builtins.int
     def __init__(
         self,
@@ -1637,6 +1650,7 @@ class RenewResponse(google.protobuf.message.Message):
     PLEASE_DRAIN_FIELD_NUMBER: builtins.int
     CERTIFICATE_FIELD_NUMBER: builtins.int
     please_drain: builtins.bool
+    """It gets no new runs: its process may end once none is open."""
     certificate: builtins.bytes
     """PEM: in place of the plugin's certificate, for the same key, before that one ends. Empty: it is still good."""
     @property

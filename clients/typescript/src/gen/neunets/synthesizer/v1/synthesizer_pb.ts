@@ -86,7 +86,8 @@ export const DescribeRequestSchema: GenMessage<DescribeRequest> = /*@__PURE__*/
  */
 export type DescribeResponse = Message<"neunets.synthesizer.v1.DescribeResponse"> & {
   /**
-   * DNS style: lower case letters, digits, '-'.
+   * DNS style: lower case letters, digits, '-'. To the engine it is called what its manifest, or enrolment, says: where
+   * that is another name, this one is shown beside it.
    *
    * @generated from field: string name = 1;
    */
@@ -134,12 +135,14 @@ export type DescribeResponse = Message<"neunets.synthesizer.v1.DescribeResponse"
   graphOps: string[];
 
   /**
+   * More are refused with RESOURCE_EXHAUSTED / BUSY when they are created; 0: any number.
+   *
    * @generated from field: uint32 max_open_runs = 9;
    */
   maxOpenRuns: number;
 
   /**
-   * At most 64.
+   * At most 64: Propose asks for no more; 0: 64.
    *
    * @generated from field: uint32 max_batch = 10;
    */
@@ -156,6 +159,8 @@ export type DescribeResponse = Message<"neunets.synthesizer.v1.DescribeResponse"
   openP99?: Duration | undefined;
 
   /**
+   * False, with a reason: the engine calls Describe until that has changed, and nothing else, for a minute.
+   *
    * @generated from field: bool ready = 13;
    */
   ready: boolean;
@@ -590,22 +595,29 @@ export const ProposalsSchema: GenMessage<Proposals> = /*@__PURE__*/
   messageDesc(file_neunets_synthesizer_v1_synthesizer, 12);
 
 /**
- * Asked again, with the same request_id, after so many new results or so much time.
+ * Asked again, with the same request_id, after so many new results or so much time, whichever comes first; with nothing
+ * training, after a minute at most.
  *
  * @generated from message neunets.synthesizer.v1.Wait
  */
 export type Wait = Message<"neunets.synthesizer.v1.Wait"> & {
   /**
+   * 0 as 1.
+   *
    * @generated from field: uint32 min_new_results = 1;
    */
   minNewResults: number;
 
   /**
+   * Unset, or not positive: after results alone, and with nothing training after pauses that grow to 5 s.
+   *
    * @generated from field: google.protobuf.Duration after = 2;
    */
   after?: Duration | undefined;
 
   /**
+   * One sentence for people: it is in the run's log.
+   *
    * @generated from field: string reason = 3;
    */
   reason: string;
@@ -1385,6 +1397,8 @@ export type AssessResponse = Message<"neunets.synthesizer.v1.AssessResponse"> & 
   stop: StopTrial[];
 
   /**
+   * While trials train it is not asked again before.
+   *
    * @generated from field: google.protobuf.Duration reassess_after = 6;
    */
   reassessAfter?: Duration | undefined;
@@ -1796,6 +1810,8 @@ export type RenewRequest = Message<"neunets.synthesizer.v1.RenewRequest"> & {
   plugin: string;
 
   /**
+   * It wants no new runs: Create is refused.
+   *
    * @generated from field: bool draining = 2;
    */
   draining: boolean;
@@ -1823,6 +1839,8 @@ export type RenewResponse = Message<"neunets.synthesizer.v1.RenewResponse"> & {
   lease?: Duration | undefined;
 
   /**
+   * It gets no new runs: its process may end once none is open.
+   *
    * @generated from field: bool please_drain = 2;
    */
   pleaseDrain: boolean;
@@ -2270,8 +2288,9 @@ export const ScheduleSchema: GenEnum<Schedule> = /*@__PURE__*/
  * refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
  * BAD_CHECKPOINT: Open without it; IN_FLIGHT, NOT_READY, BUSY: waits, no fault; STALE_EPOCH: lets the run be;
  * UNAVAILABLE without a reason: starts the plugin again; DEADLINE_EXCEEDED: once more with twice the time, then a
- * fault; INTERNAL: three tries, then a fault. Five faults within ten minutes without an admitted candidate: quarantine,
- * and the run is PAUSED.
+ * fault; INTERNAL: three tries, then a fault. IN_FLIGHT counts on the call before, which may take three times its
+ * deadline in all. BUSY and NOT_READY for a minute: the run is PAUSED. Five faults within ten minutes without an admitted
+ * candidate: quarantine, and the run is PAUSED. No answer is waited for past the run's time, or once it is to stop.
  *
  * @generated from service neunets.synthesizer.v1.Synthesizer
  */
