@@ -21,6 +21,7 @@ from neunets_engine.plugins import parse_manifest
 
 LOOK_EVERY_S: Final = 0.5
 PLUGINS: Final = "NEUNETS_PLUGINS"
+READ_MEMORY: Final = "NEUNETS_READ_MEMORY"
 
 
 def main() -> int:
@@ -46,9 +47,9 @@ def main() -> int:
         "--trainer", type=shlex.split, default=TRAINER, help="command of a worker that speaks neunets.worker.v1"
     )
     parser.add_argument(
-        "--read-memory", type=float, metavar="GB",
+        "--read-memory", type=float, metavar="GB", default=os.environ.get(READ_MEMORY, "0"),
         help="that reading a data set may take, and as much again to decode its images; by default a third of what is "
-        "free for each",
+        f"free for each, or {READ_MEMORY}",
     )  # fmt: skip
     parser.add_argument(
         "--read-patience", type=float, default=PATIENCE_S, metavar="S",
@@ -70,7 +71,7 @@ def main() -> int:
         plugins,
         remote=_remote(arguments),
         trainer=arguments.trainer,
-        reading=Bounds(int(1e9 * (arguments.read_memory or 0)), arguments.read_patience),
+        reading=Bounds(int(1e9 * max(0.0, arguments.read_memory)), arguments.read_patience),
     )
     try:
         asyncio.run(_run(settings, arguments.child_of, Users(settings.home) if arguments.while_used else None))

@@ -122,7 +122,8 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         scheduler.starts.has_asked,
     )
     probes = MirrorProbes(home / "datasets", settings.patience.report_s, scheduler.wake, executor.kill)
-    resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots)
+    reader, checked = Reader(home / "datasets", settings.reading), Checked(home / "datasets")
+    resources = Resources(store, artifacts, scheduler, clock, probes, executor.slots, checked)
     manifests = {**installed(), **{manifest.name: manifest for manifest in settings.plugins}}
     authority, remote = Authority(home / "tls"), settings.remote
     credentials = authority.engine([remote.host.rpartition(":")[0].strip("[]")] if remote is not None else [])
@@ -130,7 +131,6 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
     enrolments = Enrolments(
         store.synthesizers, authority, credentials, remote.host if remote is not None else None, life_s
     )
-    reader, checked = Reader(home / "datasets", settings.reading), Checked()
     picks = Picks(store, artifacts, scheduler, executor.slots)
     supervisor = Supervisor(resources, manifests, enrolments, home / "plugins", endpoint, epoch)
 
@@ -149,9 +149,9 @@ async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: async
         )
 
     api = grpc.aio.server(interceptors=[AioStatusInterceptor()], options=SERVER_OPTIONS)
-    service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor, home / "datasets", checked), api)
+    service_pb2_grpc.add_RunsServicer_to_server(RunsService(store, supervisor), api)
     service_pb2_grpc.add_ModelsServicer_to_server(ModelsService(store, artifacts, home / "datasets", picks), api)
-    datasets = DatasetsService(store, home / "datasets", reader, checked)
+    datasets = DatasetsService(store, reader, checked)
     service_pb2_grpc.add_DatasetsServicer_to_server(datasets, api)
     service_pb2_grpc.add_SynthesizersServicer_to_server(SynthesizersService(store, supervisor), api)
     readiness = ReadinessService(store, SERVICES)

@@ -138,13 +138,17 @@ class Supervisor:
         return trial.graph
 
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
-        """Everything that can be refused before a run is kept. Raises: InvalidRequest, NotFound, UnsupportedProblem."""
+        """Everything that can be refused before a run is kept.
+
+        Raises: InvalidRequest, NotFound, UnsupportedProblem; IllegalTransition where the data are damaged.
+        """
         try:
             dataset = self._resources.store.dataset(spec.dataset)
             plugin = self.plugin(spec.synthesizer)
         except NotFound as error:
             field = "spec.dataset" if "data set" in error.message else "spec.synthesizer"
             raise InvalidRequest(field, error.message) from error
+        await asyncio.to_thread(self._resources.data.check, dataset)
         setting = Setting(spec, dataset)
         setting.check(self._resources.slots)
         if plugin.link.is_leaving():
@@ -177,10 +181,11 @@ class Supervisor:
             self._do(self._end_drained(name))
 
     async def take_up(self, run_id: str) -> None:
-        """Go on with a run that an engine before this one left; without its synthesizer it is PAUSED."""
+        """Go on with a run that an engine before this one left; without its synthesizer or its data it is PAUSED."""
         try:
+            await self._check_data(run_id)
             self.start(run_id, interrupted=True)
-        except NotFound as error:
+        except (NotFound, IllegalTransition) as error:
             await self._resources.store.move(run_id, State.PAUSED, pausing_words(run_id, error.message))
 
     async def stop_run(self, run_id: str, mode: service_pb2.StopRunRequest.Mode.ValueType) -> store_pb2.RunRecord:
@@ -196,12 +201,20 @@ class Supervisor:
             self.start(run_id, interrupted=False)
         return record
 
+    async def _check_data(self, run_id: str) -> None:
+        """Raises: IllegalTransition where they are damaged."""
+        dataset = self._resources.store.dataset(self._resources.store.run(run_id).run.spec.dataset)
+        await asyncio.to_thread(self._resources.data.check, dataset)
+
     async def resume_run(self, run_id: str) -> store_pb2.RunRecord:
-        """Raises: IllegalTransition where the run is neither paused nor left by an engine; NotFound as `stop_run`."""
+        """Raises: IllegalTransition where the run is neither paused nor left by an engine, or its data are damaged;
+        NotFound as `stop_run`.
+        """
         await self._settle(run_id)
         record = self._resources.store.run(run_id)
         if run_id in self._runs:
             return record
+        await self._check_data(run_id)
         plugin = self.plugin(record.run.spec.synthesizer)
         if State(record.run.state) not in ACTIVE:
             record = await self._resources.store.resume(run_id)

@@ -19,6 +19,7 @@ from neunets_engine.artifacts import Artifacts
 from neunets_engine.asking import Asking
 from neunets_engine.budget import EXPORT_RESERVE_S, BudgetPlan
 from neunets_engine.clock import RunClock
+from neunets_engine.datasets.integrity import Checked
 from neunets_engine.final import FinalPlan, winner
 from neunets_engine.finalize import export_final
 from neunets_engine.intake import Intake, Kin
@@ -63,6 +64,7 @@ class Resources:
     clock: RunClock
     probes: MirrorProbes
     slots: int
+    data: Checked
 
 
 class Synthesis:

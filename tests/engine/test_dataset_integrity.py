@@ -33,26 +33,27 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 def test_damage_is_named_and_registering_again_repairs_it(damage: str, tmp_path: Path) -> None:
     source = write_folder(tmp_path / "data", pixels(8, 4, 5), labels(8))
     dataset = register(Request(str(source)), tmp_path / "root")
-    folder, checked = tmp_path / "root" / dataset.sha256, Checked()
-    checked.check(folder, dataset.source)
+    folder, checked = tmp_path / "root" / dataset.sha256, Checked(tmp_path / "root")
+    checked.check(dataset)
     DAMAGES[damage](folder)
     with pytest.raises(IllegalTransition, match=rf"{damage}.*register {source} again"):
-        checked.check(folder, dataset.source)
+        checked.check(dataset)
     assert register(Request(str(source)), tmp_path / "root") == dataset
-    checked.check(folder, dataset.source)
-    Checked().check(folder, dataset.source)
+    checked.check(dataset)
+    Checked(tmp_path / "root").check(dataset)
     assert list((tmp_path / "root").iterdir()) == [folder]
 
 
 def test_data_of_before_sums_were_kept_go_on(tmp_path: Path) -> None:
     source = write_folder(tmp_path / "data", pixels(8, 4, 5), labels(8))
-    folder = tmp_path / "root" / register(Request(str(source)), tmp_path / "root").sha256
+    dataset = register(Request(str(source)), tmp_path / "root")
+    folder = tmp_path / "root" / dataset.sha256
     (folder / SUMS).unlink()
-    Checked().check(folder, "data")
+    Checked(tmp_path / "root").check(dataset)
     with (folder / "x_train.npy").open("r+b") as stream:
         stream.truncate(150)
     with pytest.raises(IllegalTransition, match=r"x_train.npy has 150 bytes, not \d+"):
-        Checked().check(folder, "data")
+        Checked(tmp_path / "root").check(dataset)
 
 
 def test_no_two_data_sets_have_one_digest(tmp_path: Path) -> None:

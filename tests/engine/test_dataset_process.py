@@ -122,6 +122,13 @@ async def test_a_source_that_takes_more_memory_is_refused(tmp_path: Path) -> Non
     assert list((tmp_path / "root").iterdir()) == []
 
 
+async def test_a_picture_that_takes_more_memory_is_refused_by_name(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "data", pixels(8, 4, 5), labels(8))
+    Image.new("RGB", (9000, 9000)).save(source / "dog" / "large.png")
+    with pytest.raises(InvalidRequest, match=r"large\.png: it needs more memory than there is"):
+        await Reader(tmp_path / "root", Bounds(300 << 20)).register(Request(str(source)), lambda _: None)
+
+
 async def test_a_refusal_comes_as_it_was_raised(tmp_path: Path) -> None:
     file = write_npz(tmp_path, x_train=pixels(6, 4, 5), y_train=np.zeros(6, np.int64))
     with pytest.raises(InvalidRequest, match="there is 1 class") as caught:

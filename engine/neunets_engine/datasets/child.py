@@ -71,7 +71,7 @@ def _do(task: Task, folder: Path, teller: _Teller) -> bytes:
 def _too_large(task: Task, folder: Path) -> InvalidRequest:
     name = next(iter(noted(folder / NOTES)), task.what.source)
     most = f"{task.bounds.memory_bytes / 1e9:.1f} GB of memory"
-    fix = "make it smaller, free memory, or let the engine take more with --read-memory"
+    fix = "make it smaller, free memory, or let it take more with NEUNETS_READ_MEMORY=GB"
     return InvalidRequest("source", f"{name}: reading it takes more than {most}; {fix}")
 
 

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from neunets.errors import IllegalTransition
+from neunets.service.v1 import service_pb2
 
 __all__ = ["Checked", "Sum", "fault_of", "write_sums"]
 
@@ -48,24 +49,26 @@ def fault_of(folder: Path, most_bytes: int | None = None) -> str:
 
 
 class Checked:
-    """Remembers what was found whole, so that files are hashed once and again only when they have changed."""
+    """The data sets kept in a folder: what was found whole is hashed again only when it has changed."""
 
-    def __init__(self) -> None:
-        self._whole: dict[Path, list[tuple[int, int]]] = {}
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._whole: dict[str, list[tuple[int, int]]] = {}
 
-    def check(self, folder: Path, source: str) -> None:
-        """Raises: IllegalTransition, which says to register `source` again."""
+    def check(self, dataset: service_pb2.Dataset) -> None:
+        """Raises: IllegalTransition, which says to register its source again."""
+        folder = self._root / dataset.sha256
         try:
             state = [((found := (folder / name).stat()).st_size, found.st_mtime_ns) for name in (*FILES, SUMS)]
         except OSError:
             state = []
-        if state and self._whole.get(folder) == state:
+        if state and self._whole.get(dataset.sha256) == state:
             return
         fault = fault_of(folder, QUICK_BYTES)
         if fault:
-            text = f"the kept data are damaged: {fault}; register {source} again, for example with `neunets inspect`"
-            raise IllegalTransition(text, state="DAMAGED")
-        self._whole[folder] = state
+            fix = f"register {dataset.source} again, for example with `neunets inspect`"
+            raise IllegalTransition(f"the kept data are damaged: {fault}; {fix}", state="DAMAGED")
+        self._whole[dataset.sha256] = state
 
 
 def _sums(folder: Path) -> Mapping[str, Sum] | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -31,9 +30,8 @@ USUAL_IMAGES: Final = 8
 class DatasetsService(service_pb2_grpc.DatasetsServicer):
     """What users' files hold is read in processes of their own: `reader`."""
 
-    def __init__(self, store: Store, root: Path, reader: Reader, checked: Checked) -> None:
+    def __init__(self, store: Store, reader: Reader, checked: Checked) -> None:
         self._store = store
-        self._root = root
         self._reader = reader
         self._checked = checked
 
@@ -66,7 +64,7 @@ class DatasetsService(service_pb2_grpc.DatasetsServicer):
         if len(dataset.input.shape) != 3:
             raise UnsupportedProblem(f"{dataset.source} holds sequences: there are contact sheets of images alone")
         count = request.images_a_class or USUAL_IMAGES
-        await asyncio.to_thread(self._checked.check, self._root / dataset.sha256, dataset.source)
+        await asyncio.to_thread(self._checked.check, dataset)
         png = await self._reader.sheet(dataset, count)
         return service_pb2.PreviewDatasetResponse(png=png)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
+from neunets.canonical import framed
 from neunets.errors import InvalidRequest
 
 __all__ = ["HEARTBEAT_S", "Page", "one_of", "parse_filter"]
@@ -34,7 +35,7 @@ class Page:
         """Raises: InvalidRequest."""
         if size > LARGEST_PAGE:
             raise InvalidRequest("page_size", f"{size}: at most {LARGEST_PAGE}")
-        digest = hashlib.sha256("\0".join(query).encode()).hexdigest()[:8]
+        digest = hashlib.sha256(framed(map(str.encode, query))).hexdigest()[:8]
         try:
             told, _, last = base64.urlsafe_b64decode(token.encode()).decode().partition("/")
         except ValueError:

@@ -7,14 +7,12 @@ import datetime
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
 
 from neunets.errors import InvalidRequest
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets_engine.datasets.integrity import Checked
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.service.batches import MOST_EVENTS, PACE_S, Batches
 from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
@@ -36,11 +34,8 @@ FIELDS: Final[Mapping[str, Callable[[service_pb2.Run], str]]] = {
 
 
 class RunsService(service_pb2_grpc.RunsServicer):
-    def __init__(self, store: Store, supervisor: Supervisor, datasets: Path, checked: Checked) -> None:
-        """`datasets`: folder of the kept data; `checked`: which of them are whole."""
+    def __init__(self, store: Store, supervisor: Supervisor) -> None:
         self._store = store
-        self._datasets = datasets
-        self._checked = checked
         self._supervisor = supervisor
         self._batches = Batches(store)
 
@@ -49,7 +44,6 @@ class RunsService(service_pb2_grpc.RunsServicer):
         spec.CopyFrom(request.spec)
         spec.synthesizer = spec.synthesizer or "random"
         dataset = await self._supervisor.check(spec)
-        await self._check_data(dataset)
         run = service_pb2.Run(spec=spec, task=dataset.task)
         run.create_time.GetCurrentTime()
         if request.validate_only:
@@ -62,10 +56,6 @@ class RunsService(service_pb2_grpc.RunsServicer):
         if created.name == run.name:  # not one that the same request made before
             self._supervisor.start(run_id_of(created.name), interrupted=False)
         return created
-
-    async def _check_data(self, dataset: service_pb2.Dataset) -> None:
-        """Raises: IllegalTransition where its arrays are damaged."""
-        await asyncio.to_thread(self._checked.check, self._datasets / dataset.sha256, dataset.source)
 
     async def Get(self, request: service_pb2.GetRunRequest, context: Context) -> service_pb2.Run:
         return self._store.run(run_id_of(request.name)).run
@@ -131,6 +121,5 @@ class RunsService(service_pb2_grpc.RunsServicer):
         return record.run
 
     async def Resume(self, request: service_pb2.ResumeRunRequest, context: Context) -> service_pb2.Run:
-        await self._check_data(self._store.dataset(self._store.run(run_id_of(request.name)).run.spec.dataset))
         record = await self._supervisor.resume_run(run_id_of(request.name))
         return record.run

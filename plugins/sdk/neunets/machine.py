@@ -22,6 +22,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
+from neunets.canonical import framed
 from neunets.limits import cores
 
 __all__ = [
@@ -95,7 +96,7 @@ def fingerprint(name: str) -> str:
         parts += [next(line for line in lines if line.startswith(word)) for word in ("model name", "flags")]
     except (OSError, StopIteration):
         parts.append(platform.processor())
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+    return hashlib.sha256(framed(map(str.encode, parts))).hexdigest()[:16]
 
 
 def read(folder: Path, name: str) -> Choices | None:
