@@ -26,6 +26,18 @@ func WithImageSize(pixels uint32) RegisterOption {
 	return func(r *registration) { r.request.ImageSize = proto.Uint32(pixels) }
 }
 
+// WithImageSides is the height and the width that all images get, where they differ.
+func WithImageSides(height, width uint32) RegisterOption {
+	return func(r *registration) {
+		r.request.ImageHeight, r.request.ImageWidth = proto.Uint32(height), proto.Uint32(width)
+	}
+}
+
+// WithImageFit is how images of another aspect are brought to the size; without it, they are stretched.
+func WithImageFit(fit servicev1.Preprocessing_Fit) RegisterOption {
+	return func(r *registration) { r.request.ImageFit = fit }
+}
+
 // WithProgress calls tell at least once a second.
 func WithProgress(tell func(*servicev1.ReadProgress)) RegisterOption {
 	return func(r *registration) { r.tell = tell }

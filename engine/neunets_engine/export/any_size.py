@@ -9,6 +9,7 @@ from onnx import ModelProto, TensorProto, ValueInfoProto, helper
 
 from neunets.preprocessing import METADATA_KEY, Preprocessing
 from neunets_engine.export.body import Body
+from neunets_engine.export.model import IR_VERSION, OPSET
 from neunets_engine.export.resizing import COLOURS, PREFIX, RESIZED, SOURCE, resize
 
 __all__ = ["preprocessing_of", "read_props", "resizing_alone", "to_any_size", "to_fixed_size", "write_model"]
@@ -60,7 +61,7 @@ def resizing_alone(wanted: Preprocessing) -> bytes:
     body.write("Identity", [resize(body, wanted)], "resized", "resized")
     output = helper.make_tensor_value_info("resized", TensorProto.FLOAT, ["batch", *wanted.shape])
     content = helper.make_graph(body.nodes, "resizing", [_any_size_input(wanted)], [output], body.constants)
-    model = helper.make_model(content, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    model = helper.make_model(content, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)
     return model.SerializeToString()
 
