@@ -25,7 +25,7 @@ WANTED = st.builds(
 
 def run(wanted: Preprocessing, x: np.ndarray) -> np.ndarray:
     session = onnxruntime.InferenceSession(resizing_alone(wanted), providers=["CPUExecutionProvider"])
-    return session.run(None, {"image": x})[0]
+    return session.run(None, {"image": x})[0].astype(int)
 
 
 def ours(wanted: Preprocessing, x: np.ndarray) -> np.ndarray:
@@ -42,7 +42,7 @@ def ours(wanted: Preprocessing, x: np.ndarray) -> np.ndarray:
     seed=st.integers(0, 99),
     is_smooth=st.booleans(),
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_resizing_inside_agrees_with_ours(
     wanted: Preprocessing, height: int, width: int, channels: int, seed: int, is_smooth: bool
 ) -> None:

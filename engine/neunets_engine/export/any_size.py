@@ -56,10 +56,10 @@ def to_fixed_size(model: bytes) -> bytes:
 
 
 def resizing_alone(wanted: Preprocessing) -> bytes:
-    """A model with the output "resized" (batch, height, width, channels) float32, for checks of the resizing."""
+    """A model with the output "resized" (batch, height, width, channels) uint8, for checks of the resizing."""
     body = Body()
     body.write("Identity", [resize(body, wanted)], "resized", "resized")
-    output = helper.make_tensor_value_info("resized", TensorProto.FLOAT, ["batch", *wanted.shape])
+    output = helper.make_tensor_value_info("resized", TensorProto.UINT8, ["batch", *wanted.shape])
     content = helper.make_graph(body.nodes, "resizing", [_any_size_input(wanted)], [output], body.constants)
     model = helper.make_model(content, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     onnx.checker.check_model(model)

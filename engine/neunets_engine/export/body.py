@@ -61,6 +61,9 @@ class Body:
         self.nodes.append(helper.make_node(operator, inputs, [tensor], name=name, **attributes))
 
     def constant(self, name: str, value: NDArray[np.float32]) -> str:
+        return self.array(name, value)
+
+    def array(self, name: str, value: NDArray[Any]) -> str:
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
