@@ -34,6 +34,7 @@ from neunets_engine.listening import bind, check_loopback
 from neunets_engine.picks import Picks
 from neunets_engine.plugins import Authority, Enrolments, Manifest, RemotePluginHost, installed
 from neunets_engine.probes import MirrorProbes
+from neunets_engine.resources import Resources
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.service.datasets import DatasetsService
 from neunets_engine.service.models import ModelsService
@@ -43,7 +44,6 @@ from neunets_engine.service.synthesizers import SynthesizersService
 from neunets_engine.service.trainer import TrainerService
 from neunets_engine.store import Store, check_files
 from neunets_engine.supervisor import Supervisor
-from neunets_engine.synthesis import Resources
 from neunets_engine.tenure import lock_home, step_down
 
 __all__ = ["EngineSettings", "Remote", "serve"]

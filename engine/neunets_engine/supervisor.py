@@ -36,8 +36,9 @@ from neunets_engine.plugins import (
     SettingsCheck,
     sweep_sockets,
 )
+from neunets_engine.resources import Resources
 from neunets_engine.setting import Setting
-from neunets_engine.synthesis import Resources, Synthesis
+from neunets_engine.synthesis import Synthesis
 from neunets_engine.words import pausing_words
 
 __all__ = ["Supervisor"]

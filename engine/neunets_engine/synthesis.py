@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine
 from typing import Final, TypeVar
 
 from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
@@ -15,33 +14,26 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.artifacts import Artifacts
 from neunets_engine.asking import Asking
 from neunets_engine.budget import EXPORT_RESERVE_S, BudgetPlan
-from neunets_engine.clock import RunClock
-from neunets_engine.datasets.integrity import Checked
-from neunets_engine.final import FinalPlan, winner
-from neunets_engine.finalize import export_final
+from neunets_engine.closing import Closing
 from neunets_engine.intake import Intake, Kin
 from neunets_engine.lifecycle import FINAL, State
+from neunets_engine.mirroring import measure_mirror
 from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
-from neunets_engine.probes import MirrorProbes
-from neunets_engine.scheduler import Scheduler
+from neunets_engine.resources import Resources
 from neunets_engine.setting import Setting
 from neunets_engine.starts import TrainerDown
-from neunets_engine.store import Store, has_result
 from neunets_engine.waiting import Rest
-from neunets_engine.words import ending_words, nothing_trained, pausing_words, verdict_words
+from neunets_engine.words import ending_words, pausing_words, verdict_words
 
-__all__ = ["Resources", "Synthesis"]
+__all__ = ["Synthesis"]
 
 # Rejections in a row that count as a fault of the plugin.
 REJECTED_IN_A_ROW: Final = 20
 # Of one Propose, by the contract.
 MOST_WANTED: Final = 64
-# Of a probe whether mirrored images keep their class, about.
-PROBE_S: Final = 3.0
 # Between two looks whether a worker is there.
 LOOK_EVERY_S: Final = 1.0
 # The pauses of a plugin that is asked again and again.
@@ -52,19 +44,6 @@ VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Resources:
-    """What all runs of an engine share."""
-
-    store: Store
-    artifacts: Artifacts
-    scheduler: Scheduler
-    clock: RunClock
-    probes: MirrorProbes
-    slots: int
-    data: Checked
 
 
 class Synthesis:
@@ -148,15 +127,14 @@ class Synthesis:
         shared = self._resources
         return Pace(self._id, self._setting, self._plan, shared.store, shared.clock, shared.scheduler.slot_flops)
 
-    # Search
-
     async def _initialize(self) -> None:
         if self._state() is State.VALIDATING:
             await self._move(State.INITIALIZING)
         if self._state() is State.INITIALIZING:
             await self._await_workers()
-            if self._setting.wants_mirror_measured and self._plan.affords(PROBE_S):
-                await self._asking.of(self._measure_mirror())
+            if await self._asking.of(measure_mirror(self._id, self._setting, self._plan, self._resources)):
+                self.amend()
+                self._session.amend(self._setting.problem())
             await self._asking.of(self._session.ingest())
             await self._give_up_overdue()
             await self._log_remarks()
@@ -179,24 +157,6 @@ class Synthesis:
             await store.log(self._id, "engine", "warning", text)
         await store.begin_search(self._id, self._used_s())
         self._plan, self._pace = self._new_plan(), self._new_pace()
-
-    async def _measure_mirror(self) -> None:
-        """Find out whether mirrored images keep their class; what is found is the data set's, for all later runs."""
-        store, dataset = self._resources.store, self._setting.dataset
-        probed = await self._resources.probes.measure(dataset, self._setting.spec.seed, self._resources.slots)
-        if probed is None or probed.error:
-            why = "no worker answered" if probed is None else probed.error
-            await store.log(self._id, "engine", "warning", f"images are not mirrored in training: {why}")
-            return
-        known = service_pb2.Dataset()
-        known.CopyFrom(dataset)
-        known.mirror_keeps_class = probed.keeps_class
-        await store.put_dataset(known)
-        verb = "keep" if probed.keeps_class else "change"
-        text = f"mirrored images {verb} their class: validation accuracy {probed.plain:.3f}, {probed.mirrored:.3f} with"
-        await store.log(self._id, "engine", "info", f"{text} mirrors in training, of a small network")
-        self.amend()
-        self._session.amend(self._setting.problem())
 
     async def _search(self) -> None:
         """Propose, train, ingest, assess until the budget, the plugin or the user ends it."""
@@ -303,10 +263,9 @@ class Synthesis:
         """Ask for a verdict; true where the search has come to its end."""
         running = [lease.trial for lease in self._resources.scheduler.leases() if lease.run_id == self._id]
         is_quiet = self._resources.scheduler.open_trials(self._id) == 0  # before, so that the last verdict knows all
-        if is_quiet or time.monotonic() >= self._assess_at:
-            answer = await self._in(State.ASSESSING, self._asking.of(self._session.assess(self._budget(), running)))
-        else:
-            answer = await self._in(State.ASSESSING, asyncio.sleep(0, None))
+        is_due = is_quiet or time.monotonic() >= self._assess_at
+        asked = self._session.assess(self._budget(), running) if is_due else asyncio.sleep(0, None)
+        answer = await self._in(State.ASSESSING, self._asking.of(asked))
         await self._give_up_overdue()
         if answer is not None:
             self._assess_at = time.monotonic() + answer.reassess_after.ToMilliseconds() / 1000
@@ -339,56 +298,11 @@ class Synthesis:
     # The end
 
     async def _finalize(self) -> None:
-        """Train the best network for the rest of the budget, and export the best of what came out."""
-        store = self._resources.store
         self._resources.scheduler.stops.close(self._id)
         if not self._stopping():
             await self._move(State.FINALIZING)
-        record = self._record()
-        if not record.run.best_trial and not record.final_trials:
-            if self._stopping():
-                return
-            raise NeunetsError(nothing_trained(record, store.trials(self._id)))
-        while True:
-            finals = [store.trial(self._id, trial) for trial in self._record().final_trials]
-            closing = [trial for trial in finals if trial.closes and trial.state == service_pb2.TRIAL_STATE_ENDED]
-            found = next(filter(has_result, closing), None)
-            if found is not None:
-                break
-            if len(closing) > 1:  # what the search has found is not lost with the first
-                raise NeunetsError(f"the best network could not be evaluated: {closing[-1].result.error.summary}")
-            waiting = [trial.trial for trial in finals if trial.state != service_pb2.TRIAL_STATE_ENDED]
-            if not waiting:
-                waiting = await self._plan_finals(finals)
-            await self._train_finals(waiting)
-        await export_final(self._id, found.trial, self._used_s(), store, self._resources.artifacts)
-
-    async def _plan_finals(self, finals: Sequence[store_pb2.TrialRecord]) -> list[str]:
-        """Decide what is trained next, and keep it."""
-        store, record = self._resources.store, self._record()
-        searched = [trial for trial in store.trials(self._id) if not trial.final_of]
-        best = store.trial(self._id, record.run.best_trial)
-        best = winner(searched, best, self._setting.metric, self._setting.dataset.valid_rows)
-        slots = self._resources.scheduler.waiting.share  # other runs train as well
-        plan = FinalPlan(best, record.trials, slots, self._setting.metric)
-        both = not record.run.spec.train_on_validation
-        both = both and self._plan.trains_both(self._used_s(), best.flops, self._pace.slot_flops(), slots)
-        planned = plan.next(finals, trains=not self._stopping(), both=both)
-        await store.plan_finals(self._id, planned)
-        return [trial.trial for trial in planned]
-
-    async def _train_finals(self, trials: Sequence[str]) -> None:
-        """Raises: NotReady if the user drops the run meanwhile."""
-        store, told = self._resources.store, False
-        waiting = [trial for trial in trials if store.trial(self._id, trial).state == service_pb2.TRIAL_STATE_WAITING]
-        await self._resources.scheduler.add(self._id, *waiting)
-        while any(store.trial(self._id, trial).state != service_pb2.TRIAL_STATE_ENDED for trial in trials):
-            if self._stopping(MODES.MODE_ABORT):
-                raise NotReady("asked to stop")
-            if self._stopping() and not told:
-                told = True
-                self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
-            await self._woken()
+        closing = Closing(self._id, self._setting, self._plan, self._pace, self._resources)
+        await closing.finish(self._stopping, self._woken)
 
     async def _end(self) -> None:
         if self._stopping():
@@ -437,8 +351,6 @@ class Synthesis:
 
     async def _log(self, text: str) -> None:
         await self._resources.store.log(self._id, "synthesizer", "info", text[:256])
-
-    # What the run looks like now
 
     def _left_s(self) -> float:
         """Seconds that the synthesizer may take for an answer; a run that has no trial yet waits to its end."""
