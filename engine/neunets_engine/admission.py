@@ -14,13 +14,16 @@ from neunets.errors import InvalidGraph
 from neunets.graph import Graph, Input
 from neunets.hyperparameters import HYPERPARAMETERS, TOTALS
 from neunets.lineage import Parent, network_of
+from neunets.messages import CANDIDATE_BYTES
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
-from neunets.wire import graph_from_proto
+from neunets.wire import graph_from_proto, graph_to_proto
+from neunets_engine.quotas import excess
 
-__all__ = ["Admitted", "Family", "Rules", "admit"]
+__all__ = ["TOO_LARGE", "Admitted", "Family", "Rules", "admit"]
 
 # The trial of a candidate of the run; None: there is none.
 Family = Callable[[str], store_pb2.TrialRecord | None]
@@ -30,6 +33,8 @@ RECIPE_RANGES: Final[Mapping[str, tuple[float, float]]] = {
     **TOTALS,
     **{name: (entry.low, entry.high) for name, entry in HYPERPARAMETERS.items() if not isinstance(entry.usual, bool)},
 }
+# Code of what is larger than the contract allows; no more than its name is kept of it.
+TOO_LARGE: Final = "TOO_LARGE"
 MIRRORS: Final = ("mirror", "test_mirror")
 # No worker has more: a network beyond this is refused even without a bound of the user's.
 MOST_PARAMS: Final = 200_000_000
@@ -72,6 +77,9 @@ def admit(
 
     Never raises.
     """
+    path, why = excess(candidate)
+    if why:
+        return [_refusal(TOO_LARGE, path, why)]
     is_continuation = bool(candidate.recipe.resume_trial)
     if not candidate.HasField("graph") and not candidate.lineage and not is_continuation:
         return [_refusal("BAD_GRAPH", "graph", "a candidate needs a graph, or a parent and a lineage")]
@@ -86,6 +94,9 @@ def admit(
         if isinstance(graph, synthesizer_pb2.Diagnostic):
             return [graph]
         price = cost(graph, validate(graph, classes=rules.classes, input=rules.input))
+        if candidate.lineage and (size := graph_to_proto(graph).ByteSize()) > CANDIDATE_BYTES:
+            text = f"the lineage makes a graph of {size:,} bytes, at most {CANDIDATE_BYTES:,} are allowed"
+            return [_refusal(TOO_LARGE, "lineage", text)]
     except InvalidGraph as error:
         return [_refusal("BAD_GRAPH", error.node, error.message)]
     limit = MOST_PARAMS if rules.max_params is None else min(rules.max_params, MOST_PARAMS)
@@ -138,4 +149,4 @@ def _recipe_errors(recipe: synthesizer_pb2.Recipe, rules: Rules) -> list[synthes
 
 def _refusal(code: str, path: str, summary: str) -> synthesizer_pb2.Diagnostic:
     severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
-    return synthesizer_pb2.Diagnostic(severity=severity, code=code, path=path[:256], summary=summary[:256])
+    return synthesizer_pb2.Diagnostic(severity=severity, code=code, path=sentence(path), summary=sentence(summary))

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from neunets.messages import MESSAGE_BYTES
 from neunets.service.v1 import service_pb2
 from neunets.similarity import distances, features_of
 from neunets.store.v1 import store_pb2
@@ -20,8 +21,6 @@ from neunets_engine.store import DEFAULT_METRIC, Store, has_result
 
 __all__ = ["query"]
 
-# Of the contract.
-LARGEST_BYTES: Final = 1 << 20
 # Records read at a time: nobody else reads the store meanwhile.
 PAGE: Final = 64
 
@@ -135,12 +134,12 @@ def _shorten(answer: synthesizer_pb2.QueryExperimentsResponse) -> None:
     """To what a message holds: the last trials lose their graphs, then the last trials go."""
     size = answer.ByteSize()
     trials = [trial for experience in answer.experiences for trial in experience.trials]
-    while size > LARGEST_BYTES and trials:
+    while size > MESSAGE_BYTES and trials:
         last = trials.pop()
         before = last.ByteSize()
         last.candidate.ClearField("graph")
         size -= before - last.ByteSize()
-    while size > LARGEST_BYTES:
+    while size > MESSAGE_BYTES:
         experience = answer.experiences[-1]
         size -= experience.trials.pop().ByteSize()
         if not experience.trials:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import ChainMap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from neunets.continuation import CHECKPOINT, Past, among
 from neunets.errors import IllegalTransition, InvalidRequest, NotFound
+from neunets.messages import MESSAGE_BYTES
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
-from neunets_engine.admission import Admitted, Rules, admit
+from neunets_engine.admission import TOO_LARGE, Admitted, Rules, admit
 from neunets_engine.lifecycle import State
+from neunets_engine.quotas import stub
 from neunets_engine.scheduler import Scheduler
 from neunets_engine.store import Store
 
@@ -27,6 +30,16 @@ class Taken:
 
     admitted: int
     rejected: Sequence[synthesizer_pb2.Rejected]
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What is to be kept of an answer of Propose. `known`: canonical hash → id of the admitted candidates."""
+
+    proposed: synthesizer_pb2.Proposed
+    admitted: list[tuple[store_pb2.TrialRecord, str]] = field(default_factory=list)
+    rejected: list[synthesizer_pb2.Rejected] = field(default_factory=list)
+    known: dict[str, str] = field(default_factory=dict)
 
 
 class Kin:
@@ -87,29 +100,37 @@ class Intake:
     async def take(self, request_id: str, candidates: Sequence[synthesizer_pb2.Candidate]) -> Taken:
         """The answer of Propose to a request: each candidate becomes a trial, or is rejected."""
         async with self._numbering:
-            record, known, rules = self._store.run(self._id), ChainMap({}, self._known()), self._rules()
-            proposed = synthesizer_pb2.Proposed(request_id=request_id)
-            admitted: list[tuple[store_pb2.TrialRecord, str]] = []
-            rejected: list[synthesizer_pb2.Rejected] = []
-            heirs = dict[str, str]()
-            for number, candidate in enumerate(candidates, record.proposed + 1):
-                name = f"c{number:06d}"
-                echo = proposed.candidates.add(id=name, candidate=candidate).candidate
-                answer = admit(candidate, rules, known, self.kin.of, among(self.kin.past, heirs))
-                if isinstance(answer, Admitted):
-                    known.setdefault(answer.digest, name)
-                    if candidate.lineage or answer.continued:
-                        echo.graph.CopyFrom(graph_to_proto(answer.graph))
-                    trial = self._trial(f"t{record.trials + len(admitted) + 1:06d}", name, echo, answer)
-                    admitted.append((trial, answer.digest))
-                    heirs[answer.continued] = trial.trial  # no trial is called ""
-                else:
-                    rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
-            await self._store.record_proposals(self._id, proposed, admitted, rejected)
-            self._known().update(known.maps[0])
-            self.kin.note(*(trial for trial, _ in admitted))
-        await self._scheduler.add(self._id, *(trial.trial for trial, _ in admitted))
-        return Taken(len(admitted), rejected)
+            known = self._known()
+            judged = await asyncio.to_thread(self._judge, request_id, candidates, known)
+            await self._store.record_proposals(self._id, judged.proposed, judged.admitted, judged.rejected)
+            known.update(judged.known)
+            self.kin.note(*(trial for trial, _ in judged.admitted))
+        await self._scheduler.add(self._id, *(trial.trial for trial, _ in judged.admitted))
+        return Taken(len(judged.admitted), judged.rejected)
+
+    def _judge(
+        self, request_id: str, candidates: Sequence[synthesizer_pb2.Candidate], before: dict[str, str]
+    ) -> _Judged:
+        """Check candidates, as many as one event of the log holds; nobody else changes what is read meanwhile."""
+        record, rules = self._store.run(self._id), self._rules()
+        judged = _Judged(synthesizer_pb2.Proposed(request_id=request_id))
+        known, heirs, size = ChainMap(judged.known, before), dict[str, str](), 0
+        for number, candidate in enumerate(candidates, record.proposed + 1):
+            name = f"c{number:06d}"
+            answer = admit(candidate, rules, known, self.kin.of, among(self.kin.past, heirs))
+            echo = _echo(candidate, answer)
+            size += echo.ByteSize()
+            if judged.proposed.candidates and size > MESSAGE_BYTES:
+                break
+            judged.proposed.candidates.add(id=name, candidate=echo)
+            if isinstance(answer, Admitted):
+                known.setdefault(answer.digest, name)
+                trial = self._trial(f"t{record.trials + len(judged.admitted) + 1:06d}", name, echo, answer)
+                judged.admitted.append((trial, answer.digest))
+                heirs[answer.continued] = trial.trial  # no trial is called ""
+            else:
+                judged.rejected.append(synthesizer_pb2.Rejected(candidate=name, why=answer))
+        return judged
 
     async def inject(self, candidate: synthesizer_pb2.Candidate, request_id: str, most_trials: int | None) -> str:
         """Let a user's own network in; returns its trial, of an earlier request with the same id too.
@@ -124,7 +145,7 @@ class Intake:
             if most_trials is not None and record.trials >= most_trials:
                 text = f"its budget of {most_trials} trials is used: give {record.run.name} more, then inject"
                 raise IllegalTransition(text, state=State(record.run.state).name)
-            answer = admit(candidate, self._rules(), self._known())
+            answer = await asyncio.to_thread(admit, candidate, self._rules(), self._known())
             if not isinstance(answer, Admitted):
                 raise InvalidRequest(answer[0].path or "graph", answer[0].summary)
             name = f"c{record.proposed + 1:06d}"
@@ -155,7 +176,7 @@ class Intake:
             params=admitted.cost.params,
             flops=admitted.cost.flops,
             activation_bytes=admitted.cost.activation_bytes,
-            rationale=asked.rationale[:256],
+            rationale=sentence(asked.rationale),
             state=service_pb2.TRIAL_STATE_WAITING,
             accumulate=1,
             parent=admitted.parent,
@@ -166,6 +187,20 @@ class Intake:
         if admitted.recipe is not None:
             _go_on(record, self._store.trial(self._id, admitted.continued), admitted.recipe)
         return record
+
+
+def _echo(
+    candidate: synthesizer_pb2.Candidate, answer: Admitted | Sequence[synthesizer_pb2.Diagnostic]
+) -> synthesizer_pb2.Candidate:
+    """As the log keeps it: with its graph where it is admitted, without what is too large."""
+    if not isinstance(answer, Admitted) and answer[0].code == TOO_LARGE:
+        return stub(candidate)
+    echo = synthesizer_pb2.Candidate()
+    echo.CopyFrom(candidate)
+    echo.rationale = sentence(candidate.rationale)
+    if isinstance(answer, Admitted) and (candidate.lineage or answer.continued):
+        echo.graph.CopyFrom(graph_to_proto(answer.graph))
+    return echo
 
 
 def _go_on(record: store_pb2.TrialRecord, past: store_pb2.TrialRecord, recipe: synthesizer_pb2.Recipe) -> None:

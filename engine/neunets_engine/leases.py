@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from neunets.sentences import sentence
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
@@ -72,5 +73,5 @@ def given_up(
     severity = synthesizer_pb2.Diagnostic.SEVERITY_WARNING if retry else synthesizer_pb2.Diagnostic.SEVERITY_ERROR
     return ENDED(
         candidate=record.candidate, trial=record.trial, attempt=record.attempt, state=state, device_s=record.device_s,
-        error=synthesizer_pb2.Diagnostic(severity=severity, code=code, summary=why[:256]), will_retry=retry,
+        error=synthesizer_pb2.Diagnostic(severity=severity, code=code, summary=sentence(why)), will_retry=retry,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from typing import Final, TypeVar
 
 from neunets.errors import IllegalTransition, NeunetsError, NotReady, PluginFault, StaleEpoch
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -22,6 +23,7 @@ from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.mirroring import measure_mirror
 from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
+from neunets_engine.quotas import MOST_REJECTED, MOST_RULES, REJECTED_SHARE, verdict_of
 from neunets_engine.resources import Resources
 from neunets_engine.setting import Setting
 from neunets_engine.starts import TrainerDown
@@ -220,7 +222,11 @@ class Synthesis:
         taken = await self._intake.take(request_id, candidates)
         if taken.admitted:
             self._plugin.progressed()
-        in_a_row = self._record().rejected_in_a_row
+        record = self._record()
+        if record.run.rejected > max(MOST_REJECTED, REJECTED_SHARE * record.trials):
+            text = f"{record.run.rejected:,} of its candidates were rejected, {record.trials:,} admitted"
+            raise PluginFault(f"synthesizer {self.synthesizer}: {text}; the run keeps no more of them")
+        in_a_row = record.rejected_in_a_row
         if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(taken.rejected)) // REJECTED_IN_A_ROW:
             why = taken.rejected[-1].why[0]
             self._plugin.fault(f"{in_a_row} candidates in a row were rejected; the last: {why.path} {why.summary}")
@@ -273,13 +279,18 @@ class Synthesis:
         is_last = answer is not None and answer.verdict in (VERDICTS.VERDICT_CONVERGED, VERDICTS.VERDICT_CANNOT_MEET)
         is_over = is_last or (is_quiet and self._wanted() <= 0)
         words = verdict_words(answer) if answer is not None else ""
-        await self._resources.store.record_verdict(self._id, answer, words, goes_on=not is_over)
+        verdict = verdict_of(answer) if answer is not None else None
+        await self._resources.store.record_verdict(self._id, verdict, words, goes_on=not is_over)
         if is_over:
             await self._end_search(words if is_last else "")
         return is_over
 
     async def _end_early(self, answer: synthesizer_pb2.AssessResponse) -> None:
         """The trials that the synthesizer wants to end, and its rules for the others."""
+        if max(len(answer.rules), len(answer.stop)) > MOST_RULES:
+            told = f"Assess: {len(answer.rules)} stop rules and {len(answer.stop)} trials to stop"
+            self._plugin.fault(f"{told}: at most {MOST_RULES} of each are possible")
+            return
         self._resources.scheduler.stops.rule(self._id, answer.rules)
         for stopped in answer.stop:
             if self._resources.scheduler.finish(self._id, stopped.trial):
@@ -350,7 +361,7 @@ class Synthesis:
             await self._log(remark)
 
     async def _log(self, text: str) -> None:
-        await self._resources.store.log(self._id, "synthesizer", "info", text[:256])
+        await self._resources.store.log(self._id, "synthesizer", "info", sentence(text))
 
     def _left_s(self) -> float:
         """Seconds that the synthesizer may take for an answer; a run that has no trial yet waits to its end."""

@@ -24,9 +24,10 @@ def pausing_words(run_id: str, why: str) -> str:
 
 def verdict_words(answer: synthesizer_pb2.AssessResponse) -> str:
     """Of a verdict to go on without a reason: empty."""
-    verdict = VERDICTS.Verdict.Name(answer.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
-    if answer.verdict in (VERDICTS.VERDICT_UNSPECIFIED, VERDICTS.VERDICT_CONTINUE):
+    known = answer.verdict in VERDICTS.Verdict.values()  # one of a later version says nothing
+    if not known or answer.verdict in (VERDICTS.VERDICT_UNSPECIFIED, VERDICTS.VERDICT_CONTINUE):
         return _shortened(answer.reason)
+    verdict = VERDICTS.Verdict.Name(answer.verdict).removeprefix("VERDICT_").lower().replace("_", " ")
     return _shortened(f"{verdict}: {answer.reason}" if answer.reason else verdict)
 
 

@@ -15,6 +15,7 @@ import grpc
 import torch
 
 from neunets.machine import Choices, cache_folder
+from neunets.messages import CHANNEL_LIMITS
 from neunets.process import die_with_parent
 from neunets.status import rpc_error
 from neunets_trainer.choices import choose, complete
@@ -48,7 +49,7 @@ def main() -> int:
     if warning:
         LOG.warning(warning)
         device = "cpu"
-    with grpc.insecure_channel(arguments.engine) as channel:
+    with grpc.insecure_channel(arguments.engine, CHANNEL_LIMITS) as channel:
         try:
             Worker(channel, arguments.worker, device, choose(device, folder), arguments.memory_bytes, warning).work()
         except grpc.RpcError as error:

@@ -17,6 +17,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.errors import NotReady
+from neunets.messages import CHANNEL_LIMITS
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.sockets import check_home
 from neunets.users import Users
@@ -33,6 +34,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5000),
     ("grpc.use_local_subchannel_pool", 1),
+    *CHANNEL_LIMITS,
 )
 
 

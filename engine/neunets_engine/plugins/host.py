@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 
 import grpc
 
@@ -21,6 +21,8 @@ from neunets_engine.admission import Admitted, Rules, admit
 __all__ = ["LEASE_S", "PROTOCOL_MAJOR", "SELF_UNSET", "PluginHost", "Registration"]
 
 PROTOCOL_MAJOR: Final = 1
+P = ParamSpec("P")
+Answer = TypeVar("Answer")
 LEASE_S: Final = 30.0
 TOKEN_LIFE_S: Final = 60.0
 SELF_UNSET: Final = "unset: a plugin describes itself as it registers, as Describe does"
@@ -67,6 +69,8 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
         self._tokens: dict[str, _Token] = {}
         self._renewed: dict[str, float] = {}
         self._leaving = set[str]()
+        # One at a time in a thread: whoever asks much waits for itself, and leaves the loop and the other threads free.
+        self._computing = asyncio.Semaphore(1)
         self._endpoints: dict[str, str] = {}  # of the plugins that are up
 
     def issue(self, plugin: str) -> tuple[str, asyncio.Future[Registration]]:
@@ -139,24 +143,29 @@ class PluginHost(synthesizer_pb2_grpc.PluginHostServicer):
     async def EstimateCost(
         self, request: synthesizer_pb2.EstimateCostRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.EstimateCostResponse:
-        return estimate_cost(request)
+        return await self._alone(estimate_cost, request)
 
     async def ValidateGraph(
         self, request: synthesizer_pb2.ValidateGraphRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ValidateGraphResponse:
-        answer = admit(synthesizer_pb2.Candidate(graph=request.graph), self._rules(request.run), {})
+        candidate = synthesizer_pb2.Candidate(graph=request.graph)
+        answer = await self._alone(admit, candidate, self._rules(request.run), {})
         diagnostics = () if isinstance(answer, Admitted) else answer
         return synthesizer_pb2.ValidateGraphResponse(diagnostics=diagnostics)
 
     async def ApplyMorphs(
         self, request: synthesizer_pb2.ApplyMorphsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.ApplyMorphsResponse:
-        return apply_morphs(request, self._network)
+        return await self._alone(apply_morphs, request, self._network)
 
     async def QueryExperiments(
         self, request: synthesizer_pb2.QueryExperimentsRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> synthesizer_pb2.QueryExperimentsResponse:
         return await self._experiments(request)
+
+    async def _alone(self, work: Callable[P, Answer], *args: P.args, **kwargs: P.kwargs) -> Answer:
+        async with self._computing:
+            return await asyncio.to_thread(work, *args, **kwargs)
 
 
 def _same_socket(one: str, other: str) -> bool:

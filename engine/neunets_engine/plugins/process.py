@@ -13,6 +13,7 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import PluginUnavailable
+from neunets.messages import CHANNEL_LIMITS
 from neunets_engine.kept import KeptProcess, how_ended
 from neunets_engine.output import Log, Output
 from neunets_engine.plugins.catalog import Manifest
@@ -84,7 +85,9 @@ class ChildProcess:
             await self.cut()
             raise PluginUnavailable(f"{self.manifest.name} {self._not_registered(is_silent)}")
         registration = registered.result()
-        channel = grpc.aio.insecure_channel(registration.endpoint, options=[("grpc.enable_retries", 0)])
+        channel = grpc.aio.insecure_channel(
+            registration.endpoint, options=[("grpc.enable_retries", 0), *CHANNEL_LIMITS]
+        )
         return Connected(channel, registration.description)
 
     def _start(self, token: str) -> KeptProcess:

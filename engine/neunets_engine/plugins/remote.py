@@ -10,6 +10,7 @@ from typing import Final
 import grpc
 
 from neunets.errors import NotReady
+from neunets.messages import CHANNEL_LIMITS
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.plugins.authority import Credentials
 from neunets_engine.plugins.host import LEASE_S
@@ -19,7 +20,7 @@ __all__ = ["RemoteProcess"]
 
 ELSEWHERE: Final = "from its host"
 # gRPC's own pause between two connections would grow to minutes.
-OPTIONS: Final = (("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000))
+OPTIONS: Final = (("grpc.enable_retries", 0), ("grpc.max_reconnect_backoff_ms", 1000), *CHANNEL_LIMITS)
 
 
 class RemoteProcess:

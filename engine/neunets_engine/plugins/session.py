@@ -62,7 +62,8 @@ class PluginSession:
         self._opening = opening
         self._events = events
         self._incarnation = -1
-        self._applied = 0
+        self._applied = 0  # the last event that the plugin knows
+        self._sent = 0  # the last event that it was ever sent
         self._occupied = Occupied()
         self._deaths = set[int]()  # first events of the batches within which the plugin has ended
         self._careful_until = 0  # the last event of those batches
@@ -97,6 +98,7 @@ class PluginSession:
                 return
             if self._applied < self._careful_until:  # one by one, until it is known which event it is
                 events = events[:1]
+            self._sent = max(self._sent, events[-1].seq)
             request = synthesizer_pb2.IngestRequest(call=self._header(), events=events)
             try:
                 answer = await self._call(
@@ -192,6 +194,7 @@ class PluginSession:
                 self._notes.append(f"{self._plugin.name} calls itself {name}")
             self._note(opened.diagnostics)
             self._applied = opened.applied_seq
+            self._sent = max(self._sent, self._applied)
             self._incarnation = incarnation
 
     async def _call(
@@ -247,7 +250,7 @@ class PluginSession:
         if isinstance(error, RunNotOpen):
             self._incarnation = -1
         if isinstance(error, SequenceGap):
-            self._applied = error.applied_seq
+            self._applied = min(error.applied_seq, self._sent)
 
     def _note(self, diagnostics: Sequence[synthesizer_pb2.Diagnostic]) -> None:
         for remark in diagnostics[: MOST_NOTES - len(self._notes)]:

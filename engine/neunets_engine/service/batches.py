@@ -25,7 +25,10 @@ class Batches:
         self._made: OrderedDict[tuple[str, int, int, bool], service_pb2.WatchRunResponse] = OrderedDict()
 
     def after(self, run_id: str, seq: int, most: int, brief: bool) -> service_pb2.WatchRunResponse | None:
-        """At most `most` events after the `seq`th, with the run; None: there are none yet. Raises: NotFound."""
+        """The events after the `seq`th, at most `most` of what a message holds, with the run; None: there are none yet.
+
+        Raises: NotFound.
+        """
         key = (run_id, seq, most, brief)
         made = self._made.get(key)
         if made is None:

@@ -4,19 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
+from neunets.errors import InvalidRequest
 from neunets.graph.v1 import graph_pb2
+from neunets.messages import MESSAGE_BYTES, RECEIVE_BYTES
 from neunets.service.v1 import service_pb2
 
 __all__ = ["compare", "diff"]
 
+COMPARISON_BYTES: Final = RECEIVE_BYTES - MESSAGE_BYTES // 4
+
 
 def compare(models: Sequence[service_pb2.Model]) -> service_pb2.CompareModelsResponse:
+    """Without the models' graphs and lineages where these are too large for one message.
+
+    Raises: InvalidRequest where even the differences are.
+    """
     figures = [_figures(model) for model in models]
     names = dict.fromkeys(name for table in figures for name in table)
     rows = [service_pb2.FigureRow(name=name, values=[table.get(name, math.nan) for table in figures]) for name in names]
     diffs = [diff(models[0].graph, model.graph) for model in models[1:]]
-    return service_pb2.CompareModelsResponse(models=models, figures=rows, diffs=diffs)
+    answer = service_pb2.CompareModelsResponse(models=models, figures=rows, diffs=diffs)
+    if answer.ByteSize() > COMPARISON_BYTES:
+        for model in answer.models:
+            model.ClearField("graph")
+            model.ClearField("lineage")
+    if (size := answer.ByteSize()) > COMPARISON_BYTES:
+        text = f"how these {len(models)} models differ takes {size:,} bytes, a message holds {COMPARISON_BYTES:,}"
+        raise InvalidRequest("names", f"{text}: compare fewer of them")
+    return answer
 
 
 def diff(before: graph_pb2.Graph, after: graph_pb2.Graph) -> service_pb2.GraphDiff:

@@ -11,8 +11,10 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import IllegalTransition, InvalidRequest, NotFound
+from neunets.messages import MESSAGE_BYTES, RECEIVE_BYTES, fitting
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.store.v1 import store_pb2
+from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.artifacts import CHUNK_BYTES, Artifacts
 from neunets_engine.export import Format
 from neunets_engine.picks import Picks
@@ -54,8 +56,9 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
             trials = _ordered(filter(matches, self._store.trials(run_id)), order, self._metric(run_id))
             # A trial that has moved in the order meanwhile counts where it is now.
             following = trials[next((place for place, trial in enumerate(trials, 1) if trial.trial == page.last), 0) :]
-        more = page.next(following[page.count - 1].trial) if len(following) > page.count else ""
-        return service_pb2.ListModelsResponse(models=map(_model, following[: page.count]), next_page_token=more)
+        models = fitting(map(_model, following), service_pb2.Model.ByteSize, page.count)
+        more = page.next(models[-1].trial) if len(following) > len(models) else ""
+        return service_pb2.ListModelsResponse(models=models, next_page_token=more)
 
     async def Get(self, request: service_pb2.GetModelRequest, context: Context) -> service_pb2.Model:
         return _model(self._store.trial(*trial_of(request.name)))
@@ -65,7 +68,11 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
     ) -> service_pb2.ModelMetricsResponse:
         run_id, trial = trial_of(request.name)
         self._store.trial(run_id, trial)
-        return service_pb2.ModelMetricsResponse(measured=self._store.metrics(run_id, trial))
+        measured = self._store.metrics(run_id, trial)
+        if sum(map(synthesizer_pb2.Measured.ByteSize, measured)) > RECEIVE_BYTES - MESSAGE_BYTES:
+            text = f"its {len(measured):,} measurements are more than a message holds: read them with WatchMetrics"
+            raise InvalidRequest("name", text)
+        return service_pb2.ModelMetricsResponse(measured=measured)
 
     async def WatchMetrics(
         self, request: service_pb2.WatchMetricsRequest, context: Context
@@ -92,7 +99,8 @@ class ModelsService(service_pb2_grpc.ModelsServicer):
     ) -> service_pb2.CompareModelsResponse:
         if not FEWEST <= len(request.names) <= MOST:
             raise InvalidRequest("names", f"{len(request.names)} models: {FEWEST} to {MOST} can be compared")
-        return compare([_model(self._store.trial(*trial_of(name))) for name in request.names])
+        models = [_model(self._store.trial(*trial_of(name))) for name in request.names]
+        return await asyncio.to_thread(compare, models)
 
     async def Pick(self, request: service_pb2.PickModelRequest, context: Context) -> service_pb2.Model:
         run_id, trial = trial_of(request.name)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import InvalidRequest
+from neunets.messages import fitting
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.service.batches import MOST_EVENTS, PACE_S, Batches
@@ -65,8 +66,9 @@ class RunsService(service_pb2_grpc.RunsServicer):
         order = one_of("order_by", request.order_by, ORDERS)
         matches = parse_filter(request.filter, FIELDS)
         runs = self._store.runs(page.count + 1, page.last, matches, oldest_first=order == "create_time")
-        more = page.next(run_id_of(runs[page.count - 1].name)) if len(runs) > page.count else ""
-        return service_pb2.ListRunsResponse(runs=runs[: page.count], next_page_token=more)
+        shown = fitting(runs, service_pb2.Run.ByteSize, page.count)
+        more = page.next(run_id_of(shown[-1].name)) if len(runs) > len(shown) else ""
+        return service_pb2.ListRunsResponse(runs=shown, next_page_token=more)
 
     async def Watch(
         self, request: service_pb2.WatchRunRequest, context: Context
@@ -85,7 +87,7 @@ class RunsService(service_pb2_grpc.RunsServicer):
                 count = 1 + len(batch.more)
                 if most > 1:
                     yield batch
-                    if count < most:
+                    if count < most and seq + count >= run.seq:  # else more is there already
                         await asyncio.sleep(PACE_S - time.monotonic() % PACE_S)
                 else:
                     for event in (batch.event, *batch.more):

@@ -11,6 +11,8 @@ from typing import Any, Final
 import grpc
 
 from neunets.errors import InvalidRequest
+from neunets.messages import fitting
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -76,7 +78,9 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         if trials:
             record = self._store.run(trials[0].run)  # all are of one run
             dataset = self._store.dataset(record.run.spec.dataset)
-            job, *more = [await self._job(trial, record, dataset) for trial in trials]
+            # The worker gets the others when it asks again.
+            jobs = [await self._job(trial, record, dataset) for trial in trials]
+            job, *more = fitting(jobs, worker_pb2.Job.ByteSize)
             return worker_pb2.LeaseResponse(job=job, more=more)
         return worker_pb2.LeaseResponse(mirror_probe=self._probes.take(request.worker))
 
@@ -107,7 +111,7 @@ class TrainerService(worker_pb2_grpc.TrainerServicer):
         stops = self._scheduler.stops
         why = stops.broken(run_id, measured)
         if why and self._scheduler.finish(run_id, measured.trial):
-            await self._store.log(run_id, "synthesizer", "info", f"{measured.trial} ends early: {why}"[:256])
+            await self._store.log(run_id, "synthesizer", "info", sentence(f"{measured.trial} ends early: {why}"))
         if stops.is_watched(run_id, measured):
             self._scheduler.notify(run_id)
 
@@ -228,7 +232,7 @@ def _ended(request: worker_pb2.CompleteRequest, trial: store_pb2.TrialRecord) ->
     if request.error or ended.state not in (STATES[Request.OUTCOME_SUCCEEDED], STATES[Request.OUTCOME_STOPPED]):
         ended.error.severity = synthesizer_pb2.Diagnostic.SEVERITY_ERROR
         ended.error.code = Request.Outcome.Name(request.outcome).removeprefix("OUTCOME_")
-        ended.error.summary = request.error[:256]
+        ended.error.summary = sentence(request.error)
     elif trial.lineage and all(step.function_preserving for step in trial.lineage):
         delta = request.metrics.get("inherited_delta", 0.0)
         if not delta <= PRESERVED:  # also where it is no number

@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import Message
 
 from neunets.errors import NotFound, Outdated
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -30,6 +31,8 @@ __all__ = [
     "trials_of",
 ]
 
+# Of why a run is in its state, with what a plugin has said or printed.
+REASON_BYTES: Final = 4096
 Record = TypeVar("Record", bound=Message)
 
 
@@ -112,10 +115,10 @@ def move(writer: Writer, record: store_pb2.RunRecord, target: State, reason: str
     check_transition(record.run.name, source, target)
     if target is State.PAUSED:
         record.resume_to = source.value
-    changed = service_pb2.StateChanged(to=target.value, reason=reason)
+    changed = service_pb2.StateChanged(to=target.value, reason=sentence(reason, REASON_BYTES))
     setattr(changed, "from", source.value)
     record.run.state = target.value
-    record.run.reason = reason or record.verdict
+    record.run.reason = sentence(reason or record.verdict, REASON_BYTES)
     append(writer, record, service_pb2.RunEvent(state_changed=changed))
     if target in FINAL:
         record.run.end_time.FromNanoseconds(time.time_ns())

@@ -14,6 +14,8 @@ from typing import Final, TypeVar
 from google.protobuf.message import Message
 
 from neunets.errors import IllegalTransition, NotFound, NotReady, RequestReused
+from neunets.messages import fitting
+from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -27,6 +29,8 @@ from neunets_engine.store.trials import Wanted
 __all__ = ["Store"]
 
 REQUEST_LIFE_S: Final = 24 * 3600.0
+# Of a line of a run's log.
+LINE_BYTES: Final = 1024
 
 Result = TypeVar("Result")
 
@@ -279,7 +283,7 @@ class Store:
     async def log(self, run_id: str, source: str, level: str, text: str) -> None:
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
-            line = service_pb2.LogLine(source=source, level=level, text=text)
+            line = service_pb2.LogLine(source=source, level=level, text=sentence(text, LINE_BYTES))
             codec.append(writer, record, service_pb2.RunEvent(log=line))
             codec.put_run(writer, record)
 
@@ -294,18 +298,13 @@ class Store:
         await self._change(run_id, work)
 
     async def record_verdict(
-        self, run_id: str, answer: synthesizer_pb2.AssessResponse | None, words: str, *, goes_on: bool
+        self, run_id: str, verdict: service_pb2.Verdict | None, words: str, *, goes_on: bool
     ) -> None:
         """Keep a verdict, if there was one, with what is said of it; if the search `goes_on`, ASSESSING is over."""
-        verdict = service_pb2.Verdict()
-        if answer is not None:
-            verdict.verdict, verdict.reason = answer.verdict, answer.reason
-            if answer.HasField("progress"):
-                verdict.progress = answer.progress
 
         def work(writer: Writer) -> None:
             record = codec.get_run(writer, run_id)
-            if answer is not None:
+            if verdict is not None:
                 codec.append(writer, record, service_pb2.RunEvent(verdict=verdict))
                 record.verdict = record.run.reason = words
             if goes_on and State(record.run.state) is State.ASSESSING:
@@ -317,21 +316,17 @@ class Store:
     # Events
 
     def events(self, run_id: str, after: int, count: int = 500) -> list[service_pb2.RunEvent]:
-        """At most `count` events after the `after`th, in order."""
+        """The events after the `after`th, in order: at most `count`, of what a message holds."""
         return [service_pb2.RunEvent.FromString(value) for value in self._numbered("events", run_id, after, count)]
 
     def search_events(self, run_id: str, after: int, count: int = 500) -> list[synthesizer_pb2.Event]:
-        """At most `count` events of the plugin's own log after the `after`th, in order."""
+        """Those of the plugin's own log after the `after`th, in order: at most `count`, of what a message holds."""
         return [synthesizer_pb2.Event.FromString(value) for value in self._numbered("ledger", run_id, after, count)]
 
     def _numbered(self, table: str, run_id: str, after: int, count: int) -> list[bytes]:
-        found: list[bytes] = []
         with self._env.read() as reader:
-            for _, value in reader.scan(table, numbered(run_id, after + 1), scope_end(run_id)):
-                if len(found) == count:
-                    break
-                found.append(value)
-        return found
+            rows = reader.scan(table, numbered(run_id, after + 1), scope_end(run_id))
+            return fitting((value for _, value in rows), len, count)
 
     # Candidates and trials
 

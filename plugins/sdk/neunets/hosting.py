@@ -9,6 +9,7 @@ from neunets.errors import InvalidGraph, InvalidRequest
 from neunets.graph import Graph
 from neunets.graph.v1 import graph_pb2
 from neunets.lineage import derived
+from neunets.messages import CANDIDATE_BYTES, LINEAGE_STEPS
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.validate import validate
 from neunets.wire import graph_from_proto, graph_to_proto
@@ -35,13 +36,20 @@ def apply_morphs(
             base = network(request.run, request.candidate)
         case _:
             raise InvalidRequest("base", "give a graph, or a run and one of its candidates")
+    if len(request.lineage) > LINEAGE_STEPS:
+        raise InvalidRequest("lineage", f"{len(request.lineage):,} steps, at most {LINEAGE_STEPS} are possible")
     child = derived(_valid(base), request.lineage)
     if isinstance(child, synthesizer_pb2.Diagnostic):
         return synthesizer_pb2.ApplyMorphsResponse(diagnostics=[child])
-    return synthesizer_pb2.ApplyMorphsResponse(graph=graph_to_proto(child))
+    graph = graph_to_proto(child)
+    if (size := graph.ByteSize()) > CANDIDATE_BYTES:
+        raise InvalidRequest("lineage", f"it makes a graph of {size:,} bytes, at most {CANDIDATE_BYTES:,} are possible")
+    return synthesizer_pb2.ApplyMorphsResponse(graph=graph)
 
 
 def _valid(message: graph_pb2.Graph) -> Graph:
+    if (size := message.ByteSize()) > CANDIDATE_BYTES:
+        raise InvalidRequest("graph", f"{size:,} bytes, at most {CANDIDATE_BYTES:,} are possible")
     try:
         graph = graph_from_proto(message)
         validate(graph)

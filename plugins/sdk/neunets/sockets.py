@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from neunets.errors import InvalidRequest
+from neunets.messages import CHANNEL_LIMITS
 
 __all__ = ["SERVER_OPTIONS", "check_home", "is_open_to_others"]
 
@@ -15,7 +16,7 @@ __all__ = ["SERVER_OPTIONS", "check_home", "is_open_to_others"]
 MOST_BYTES: Final = 80
 
 # Two servers on one port would each get a part of the connections; the second one is refused instead.
-SERVER_OPTIONS: Final = (("grpc.so_reuseport", 0),)
+SERVER_OPTIONS: Final = (("grpc.so_reuseport", 0), *CHANNEL_LIMITS)
 
 
 def check_home(home: Path) -> None:

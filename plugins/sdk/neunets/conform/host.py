@@ -18,6 +18,7 @@ from neunets.conform.past import made_up
 from neunets.errors import InvalidRequest, NotFound, Unauthenticated
 from neunets.graph.v1 import graph_pb2
 from neunets.hosting import apply_morphs, estimate_cost
+from neunets.messages import CHANNEL_LIMITS
 from neunets.status import StatusInterceptor
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
@@ -58,7 +59,7 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
     def start(self) -> None:
         """Serve; whoever registered before is not known."""
         self._renewed.clear()
-        server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()])
+        server = grpc.server(ThreadPoolExecutor(THREADS), interceptors=[StatusInterceptor()], options=CHANNEL_LIMITS)
         synthesizer_pb2_grpc.add_PluginHostServicer_to_server(self, server)
         server.add_insecure_port(self.endpoint)
         server.start()

@@ -16,6 +16,7 @@ import grpc
 
 from neunets.conform.check import NotStarted
 from neunets.conform.host import Host
+from neunets.messages import CHANNEL_LIMITS
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 
@@ -30,6 +31,7 @@ CHANNEL: Final = (
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.use_local_subchannel_pool", 1),
+    *CHANNEL_LIMITS,
 )
 LINES: Final = 12
 

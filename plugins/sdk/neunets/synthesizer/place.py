@@ -11,6 +11,7 @@ from typing import Final, Protocol
 import grpc
 
 from neunets.errors import InvalidRequest, PermissionDenied
+from neunets.messages import CHANNEL_LIMITS
 from neunets.process import die_with_parent
 from neunets.sockets import is_open_to_others
 
@@ -19,7 +20,7 @@ __all__ = ["Alone", "Enrolled", "Launched", "Place", "Site", "place_of"]
 # In the engine's certificate, whatever its address is.
 ENGINE_NAME: Final = "engine.neunets"
 # Else a new channel waits as long as one that has failed before.
-OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1),)
+OPTIONS: Final = (("grpc.use_local_subchannel_pool", 1), *CHANNEL_LIMITS)
 
 
 class Site(Protocol):
