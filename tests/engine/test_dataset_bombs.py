@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
 from neunets.errors import InvalidRequest
 from neunets_engine.datasets import Request, register
-from sources import labels, pixels, write_folder, write_idx, write_table
+from sources import labels, pixels, write_folder, write_idx, write_parquet, write_table
 
 X, Y = pixels(8, 4, 5), labels(8)
 
@@ -86,6 +87,12 @@ def long_line(path: Path) -> Path:
     return write_table(path, "data.csv", "file,label", [["a" * 100, "b"] * 20_000])
 
 
+def many_rows(path: Path) -> Path:
+    """Of a file of some kilobytes."""
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000_001, np.int8)), ["a"])
+    return write_parquet(path, image=column, label=column)
+
+
 BOMBS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "labels": (npz(y_train=((1 << 28,), "<i8", b"")), "y_train"),
     "example": (npz(x_train=((8, 1 << 14, 1 << 15), "|u1", b"")), "its header announces"),
@@ -102,6 +109,7 @@ BOMBS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "endless": (linked("/dev/zero"), "linked.png: .*it is a device"),
     "kernel": (linked("/proc/self/environ"), "linked.png: .*it is a file of the kernel"),
     "loop": (linked("linked.png"), "linked.png: .*symbolic links"),
+    "rows": (many_rows, "it announces 20,000,001 rows"),
     "line": (long_line, "more than 1,048,576 characters"),
 }
 

@@ -22,6 +22,8 @@ from neunets_engine.datasets.tables import Table
 
 __all__ = ["open_arrow"]
 
+# A column of equal values packs any number of rows into a few bytes.
+MOST_ROWS: Final = 20_000_000
 ROWS: Final = 256  # of a batch that is read from Parquet
 FIX: Final = "write it again, or download it again"
 
@@ -82,7 +84,11 @@ def _opened(file: Path) -> _Shard:
     check_file(file)
     try:
         if file.suffix.lower() == ".parquet":
-            schema = pyarrow.parquet.read_schema(file)
+            with pyarrow.parquet.ParquetFile(file) as opened:
+                schema, rows = opened.schema_arrow, opened.metadata.num_rows
+            if rows > MOST_ROWS:
+                fix = f"at most {MOST_ROWS:,} are read: divide it"
+                raise refusal(file, f"it announces {rows:,} rows", fix)
         else:
             with pa.memory_map(str(file)) as source:
                 schema = _ipc_reader(source).schema
