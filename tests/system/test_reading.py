@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from engines import children, engine, processes
-from neunets.errors import IllegalTransition, NeunetsError
+from neunets.errors import IllegalTransition, InvalidRequest, NeunetsError
 from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 from sources import labels, pixels, write_folder
@@ -43,8 +43,8 @@ def test_damaged_data_are_refused_pause_runs_and_are_repaired(tmp_path: Path) ->
         assert client.resume(run).state != service_pb2.RUN_STATE_PAUSED
 
 
-def test_an_engine_that_is_asked_to_end_waits_for_no_reading(tmp_path: Path) -> None:
-    one = tmp_path / "one.png"
+def test_a_reading_ends_with_the_call_and_with_the_engine(tmp_path: Path) -> None:
+    one, home = tmp_path / "one.png", tmp_path / "home"
     Image.fromarray(pixels(300, 300, 3)).save(one)
     for name in ("cat", "dog"):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -52,21 +52,39 @@ def test_an_engine_that_is_asked_to_end_waits_for_no_reading(tmp_path: Path) -> 
             (tmp_path / "data" / name / f"{number}.png").symlink_to(one)
     began = threading.Event()
 
+    def tell(progress: service_pb2.ReadProgress) -> None:
+        if progress.done:
+            began.set()
+
     def read(client: Client) -> None:
         with suppress(NeunetsError):  # of an engine that has ended
-            client.register(str(tmp_path / "data"), tell=lambda progress: began.set() if progress.done else None)
+            client.register(str(tmp_path / "data"), tell=tell)
 
-    home = tmp_path / "home"
+    def read_until_enough(progress: service_pb2.ReadProgress) -> None:
+        if progress.done:
+            seen.extend(reading(home))
+            raise InvalidRequest("--budget", "enough")
+
+    seen: list[psutil.Process] = []
     with engine(home, *IDLE) as connection:
-        thread = threading.Thread(target=read, args=(Client(connection),))
+        client = Client(connection)
+        with pytest.raises(InvalidRequest, match="enough"):
+            client.register(str(tmp_path / "data"), tell=read_until_enough)
+        assert seen
+        assert not psutil.wait_procs(seen, timeout=20)[1]
+        thread = threading.Thread(target=read, args=(client,))
         thread.start()
         assert began.wait(60)
-        (reading,) = children(home, "neunets_engine.datasets.child")
-        all_of_it = [reading, *reading.children(recursive=True)]
+        seen = reading(home)
         (serving,) = processes(home)
         serving.terminate()
-        assert not psutil.wait_procs([serving], timeout=20)[1]
-    assert not psutil.wait_procs(all_of_it, timeout=10)[1]
+        assert not psutil.wait_procs([serving, *seen], timeout=20)[1]
     assert list((home / "datasets").iterdir()) == []
     connection.close()
     thread.join(30)
+
+
+def reading(home: Path) -> list[psutil.Process]:
+    """The process that reads, and all that it has started."""
+    (process,) = children(home, "neunets_engine.datasets.child")
+    return [process, *process.children(recursive=True)]
