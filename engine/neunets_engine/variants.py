@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neunets.draws import generator
-from neunets.errors import NotFound
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets_engine.artifacts import Artifacts
+from neunets_engine.datasets.integrity import Checked
 from neunets_engine.export import (
     Format,
     Variant,
@@ -50,13 +50,14 @@ class Variants:
         self._store = store
         self._artifacts = artifacts
         self._datasets = datasets
+        self._checked = Checked(datasets)
         self._working = asyncio.Lock()
 
     async def export(self, run_id: str, trial: str, formats: Sequence[Format], max_drop: float) -> list[Variant]:
         """The variants of an exported trial, in the order of `formats`; those that are not kept yet are made.
 
         One whose test accuracy is lower by more than `max_drop` is refused: then it has no file, also where it had one.
-        Raises: NotFound where the data are gone.
+        Raises: IllegalTransition where the data are gone or damaged.
         """
         async with self._working:
             record = self._store.trial(run_id, trial)
@@ -77,9 +78,9 @@ class Variants:
         if not formats:
             return []
         spec = self._store.run(trial.run).run.spec
-        folder = self._datasets / self._store.dataset(spec.dataset).sha256
-        if not folder.exists():
-            raise NotFound(f"the data of runs/{trial.run} are gone from {folder}: register them again")
+        dataset = self._store.dataset(spec.dataset)
+        folder = self._datasets / dataset.sha256
+        self._checked.check(dataset)
         float32 = self._artifacts.get(_refs(trial)["model.onnx"].ref.sha256)
         x, y = np.load(folder / "x_test.npy", mmap_mode="r"), np.load(folder / "y_test.npy")
         float32_accuracy = accuracy(float32, x, y)

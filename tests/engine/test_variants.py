@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 
 from exported import CARDS, CLASSES, RUN, TRIAL, keep_exported
-from neunets.errors import NotFound
+from neunets.errors import IllegalTransition
 from neunets_engine.artifacts import Artifacts
 from neunets_engine.export import Format
 from neunets_engine.store import Store
@@ -84,7 +84,7 @@ async def test_what_is_kept_is_answered_without_the_data(engine: Engine) -> None
 
 async def test_data_that_are_gone_are_named(engine: Engine) -> None:
     (engine.datasets / "d").rename(engine.datasets / "elsewhere")
-    with pytest.raises(NotFound, match="register them again"):
+    with pytest.raises(IllegalTransition, match=r"x_train.npy is missing; register .* again"):
         await engine.variants.export(RUN, TRIAL, [Format.INT8], 1.0)
 
 

@@ -62,6 +62,15 @@ def test_a_missing_array_is_named(tmp_path: Path) -> None:
         load_data(tmp_path, "cpu")
 
 
+@pytest.mark.parametrize("left", [0, 20, 150])
+def test_an_array_that_was_cut_is_named(left: int, tmp_path: Path) -> None:
+    write_images(tmp_path)
+    file = tmp_path / "x_train.npy"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(NotFound, match=r"x_train\.npy is damaged .*: register"):
+        load_data(tmp_path, "cpu")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="the memory is read from /proc")
 def test_reading_all_of_a_mapped_set_takes_no_memory_of_the_process(tmp_path: Path) -> None:
     x = np.lib.format.open_memmap(tmp_path / "x_train.npy", "w+", np.uint8, (64 << 10, 1 << 10, 1, 1))  # 64 MiB

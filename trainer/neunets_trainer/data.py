@@ -81,7 +81,10 @@ class Data:
 
 
 def load_data(folder: Path, device: str) -> Data:
-    """Workers on CPUs share one copy, the system's cache of the file. Raises: NotFound where an array is missing."""
+    """Workers on CPUs share one copy, the system's cache of the file.
+
+    Raises: NotFound where an array is missing or damaged.
+    """
     x = _mapped(folder / "x_train.npy")
     if device.startswith("cuda") and x.nbytes <= RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0]:
         x = _resident(x, device)
@@ -111,6 +114,8 @@ def _mapped(path: Path) -> Tensor:
             return torch.from_numpy(np.load(path, mmap_mode="r"))
         except FileNotFoundError:
             raise NotFound(f"{path} is missing: register the data set again") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise NotFound(f"{path} is damaged ({error}): register the data set again") from error
 
 
 def _loaded(path: Path) -> Tensor:
