@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 
 from neunets.canonical import framed
 from neunets.errors import InvalidRequest
+from neunets.sentences import LONGEST
 
 __all__ = ["HEARTBEAT_S", "Page", "one_of", "parse_filter"]
 
@@ -40,7 +41,7 @@ class Page:
             told, _, last = base64.urlsafe_b64decode(token.encode()).decode().partition("/")
         except ValueError:
             raise InvalidRequest("page_token", "it is not one that List has returned") from None
-        if token and (told != digest or not last):
+        if token and (told != digest or not 0 < len(last.encode()) <= LONGEST):
             raise InvalidRequest("page_token", "it was returned for another filter or order: begin without it")
         return Page(size or USUAL_PAGE, last, digest)
 

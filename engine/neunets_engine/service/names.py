@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from neunets.errors import InvalidRequest
+from neunets.sentences import LONGEST
 
-__all__ = ["model_name", "run_id_of", "trial_of"]
+__all__ = ["check_request_id", "model_name", "run_id_of", "trial_of"]
 
 
 def run_id_of(name: str) -> str:
@@ -21,6 +22,12 @@ def trial_of(name: str) -> tuple[str, str]:
     if len(parts) != 4 or parts[0] != "runs" or parts[2] != "models" or not parts[1] or not parts[3]:
         raise InvalidRequest("name", f"{name!r} is not of the form runs/ID/models/TRIAL")
     return parts[1], parts[3]
+
+
+def check_request_id(request_id: str) -> None:
+    """Raises: InvalidRequest."""
+    if (size := len(request_id.encode())) > LONGEST:
+        raise InvalidRequest("request_id", f"{size} bytes, at most {LONGEST} are possible: take a UUID")
 
 
 def model_name(run_id: str, trial: str) -> str:

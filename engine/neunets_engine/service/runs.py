@@ -17,7 +17,7 @@ from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.service.batches import MOST_EVENTS, PACE_S, Batches
 from neunets_engine.service.lists import HEARTBEAT_S, Page, one_of, parse_filter
-from neunets_engine.service.names import model_name, run_id_of
+from neunets_engine.service.names import check_request_id, model_name, run_id_of
 from neunets_engine.store import Store
 from neunets_engine.supervisor import Supervisor
 
@@ -41,6 +41,7 @@ class RunsService(service_pb2_grpc.RunsServicer):
         self._batches = Batches(store)
 
     async def Create(self, request: service_pb2.CreateRunRequest, context: Context) -> service_pb2.Run:
+        check_request_id(request.request_id)
         spec = service_pb2.RunSpec()
         spec.CopyFrom(request.spec)
         spec.synthesizer = spec.synthesizer or "random"
@@ -108,6 +109,7 @@ class RunsService(service_pb2_grpc.RunsServicer):
     async def InjectCandidate(
         self, request: service_pb2.InjectCandidateRequest, context: Context
     ) -> service_pb2.InjectCandidateResponse:
+        check_request_id(request.request_id)
         run_id = run_id_of(request.name)
         candidate, trial = await self._supervisor.inject(request, run_id)
         return service_pb2.InjectCandidateResponse(candidate=candidate, model=model_name(run_id, trial))

@@ -23,6 +23,7 @@ __all__ = ["EPOCH_KEY", "SCHEMA_VERSION", "TABLES", "Environment", "Reader", "Wr
 
 SCHEMA_VERSION: Final = 2  # Version 1 had no checksums.
 EPOCH_KEY: Final = b"epoch"
+LONGEST_KEY: Final = 511
 TABLES: Final = (
     "meta", "runs", "trials", "events", "ledger", "metrics", "hashes", "requests", "datasets", "synthesizers",
     "condemned",
@@ -54,6 +55,8 @@ class Reader:
 
     def get(self, table: str, key: bytes) -> bytes | None:
         """Raises: Damaged."""
+        if not 0 < len(key) <= LONGEST_KEY:  # LMDB has none of the kind, and raises
+            return None
         value: bytes | None = self._txn.get(key, db=self._tables[table])
         return None if value is None else self._open(table, key, value)
 

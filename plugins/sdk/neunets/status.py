@@ -125,20 +125,20 @@ class StatusInterceptor(grpc.ServerInterceptor):
         handler = continuation(handler_call_details)
         if handler is None:
             return None
-        behavior = _behavior(handler)
+        behavior, parsed = _behavior(handler), _parser(handler)
         method = handler_call_details.method
 
-        def answer(request: object, context: grpc.ServicerContext) -> object:
+        def answer(request: Any, context: grpc.ServicerContext) -> object:
             try:
                 self._admit(context)
-                return behavior(request, context)
+                return behavior(map(parsed, request) if handler.request_streaming else parsed(request), context)
             except Exception as error:
                 _abort(context, method, error)
 
-        def stream(request: object, context: grpc.ServicerContext) -> Iterator[object]:
+        def stream(request: Any, context: grpc.ServicerContext) -> Iterator[object]:
             try:
                 self._admit(context)
-                yield from behavior(request, context)
+                yield from behavior(map(parsed, request) if handler.request_streaming else parsed(request), context)
             except Exception as error:
                 _abort(context, method, error)
 
@@ -156,18 +156,23 @@ class AioStatusInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-        behavior = _behavior(handler)
+        behavior, parsed = _behavior(handler), _parser(handler)
         method = handler_call_details.method
 
-        async def answer(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> object:
+        async def each(requests: AsyncIterator[Any]) -> AsyncIterator[object]:
+            async for request in requests:
+                yield parsed(request)
+
+        async def answer(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> object:
             try:
-                return await behavior(request, context)
+                return await behavior(each(request) if handler.request_streaming else parsed(request), context)
             except Exception as error:
                 await _abort_aio(context, method, error)
 
-        async def stream(request: object, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
+        async def stream(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[object]:
             try:
-                async with contextlib.aclosing(behavior(request, context)) as messages:
+                given = each(request) if handler.request_streaming else parsed(request)
+                async with contextlib.aclosing(behavior(given, context)) as messages:
                     async for message in messages:
                         yield message
             except Exception as error:
@@ -275,6 +280,19 @@ def _behavior(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[object, obj
     return behavior
 
 
+def _parser(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], object]:
+    """Of a request's bytes, which gRPC itself would answer with UNKNOWN or INTERNAL where they are no message."""
+    parse: Any = handler.request_deserializer
+
+    def parsed(raw: bytes) -> object:
+        try:
+            return parse(raw)
+        except DecodeError as error:
+            raise InvalidRequest("", f"these {len(raw)} bytes are not the message of this call: {error}") from error
+
+    return parsed if parse is not None else bytes
+
+
 def _rewrapped(handler: grpc.RpcMethodHandler[Any, Any], behavior: Any) -> grpc.RpcMethodHandler[Any, Any]:
     make: Any = {
         (False, False): grpc.unary_unary_rpc_method_handler,
@@ -282,7 +300,7 @@ def _rewrapped(handler: grpc.RpcMethodHandler[Any, Any], behavior: Any) -> grpc.
         (True, False): grpc.stream_unary_rpc_method_handler,
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
-    wrapped: grpc.RpcMethodHandler[Any, Any] = make(behavior, handler.request_deserializer, handler.response_serializer)
+    wrapped: grpc.RpcMethodHandler[Any, Any] = make(behavior, None, handler.response_serializer)  # see `_parser`
     return wrapped
 
 
