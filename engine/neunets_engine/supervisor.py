@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from google.protobuf import json_format
-
 from neunets.errors import Busy, IllegalTransition, InvalidRequest, NeunetsError, NotFound, UnsupportedProblem
 from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
@@ -34,6 +32,7 @@ from neunets_engine.plugins import (
     PluginHost,
     PluginSession,
     SettingsCheck,
+    settings_of,
     sweep_sockets,
 )
 from neunets_engine.resources import Resources
@@ -352,7 +351,7 @@ class Supervisor:
 
     async def _check_settings(self, spec: service_pb2.RunSpec, plugin: Plugin) -> None:
         schema = plugin.description.settings_schema_json if plugin.description else ""
-        await self._settings.check(spec.synthesizer, schema, json_format.MessageToDict(spec.settings))
+        await self._settings.check(spec.synthesizer, schema, settings_of(spec))
 
     def _tell_fault(self, name: str, fault: Fault) -> None:
         """Every run that it works on keeps the fault as an event."""

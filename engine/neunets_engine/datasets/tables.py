@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from neunets.images import Encoded
+from neunets.sentences import LONGEST
 from neunets_engine.datasets.labels import case_warnings
 from neunets_engine.datasets.parts import NAMES, Part, joined
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
@@ -54,6 +55,8 @@ def read_table(table: Table, reading: Reading) -> Source:
 def _label(table: Table, row: int, label: object) -> str | int:
     if isinstance(label, str):
         label = label.strip()
+        if (size := len(label.encode())) > LONGEST:
+            raise refusal(table.row_name(row), f"its label has {size:,} bytes", f"labels have at most {LONGEST}")
         is_missing = not label or label.casefold() == "nan"
     else:
         is_missing = label is None or (isinstance(label, float) and math.isnan(label))

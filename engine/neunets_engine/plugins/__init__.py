@@ -9,7 +9,7 @@ from neunets_engine.plugins.listed import ListedProcess
 from neunets_engine.plugins.plugin import Fault, Link, Plugin, PluginState
 from neunets_engine.plugins.process import ChildProcess, sweep_sockets
 from neunets_engine.plugins.session import PluginSession
-from neunets_engine.plugins.settings import SettingsCheck
+from neunets_engine.plugins.settings import SettingsCheck, settings_of
 
 __all__ = [
     "Authority",
@@ -29,5 +29,6 @@ __all__ = [
     "installed",
     "parse_manifest",
     "read_manifest",
+    "settings_of",
     "sweep_sockets",
 ]

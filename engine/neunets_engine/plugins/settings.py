@@ -9,15 +9,35 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from neunets.errors import InvalidRequest, PluginFault
+from google.protobuf import json_format
 
-__all__ = ["SettingsCheck"]
+from neunets.errors import InvalidRequest, PluginFault
+from neunets.service.v1 import service_pb2
+
+__all__ = ["SettingsCheck", "settings_of"]
 
 CHECK: Final = Path(__file__).with_name("schema_check.py")
 CHECK_S: Final = 5.0
 # Settings that were checked before need no process.
 REMEMBERED: Final = 64
 MESSAGE_LETTERS: Final = 512
+SETTINGS_BYTES: Final = 64 << 10
+
+
+def settings_of(spec: service_pb2.RunSpec) -> Mapping[str, Any]:
+    """As JSON. Raises: InvalidRequest where they are none, or too large."""
+    if (size := spec.settings.ByteSize()) > SETTINGS_BYTES:
+        raise InvalidRequest("spec.settings", f"{size:,} bytes, at most {SETTINGS_BYTES:,} are possible")
+    try:
+        found: Mapping[str, Any] = json_format.MessageToDict(spec.settings)
+        json.dumps(found, allow_nan=False)
+    except (
+        ValueError,
+        RecursionError,
+        json_format.Error,
+    ) as error:  # a NaN, a value without a kind
+        raise InvalidRequest("spec.settings", f"they are no JSON: {error}") from error
+    return found
 
 
 class SettingsCheck:
