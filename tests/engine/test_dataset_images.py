@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from neunets.images import Fault, Remark, decode, header, resized, resized_array
 from neunets.preprocessing import Fit, Preprocessing
 from neunets.service.v1 import service_pb2
 from neunets_engine.datasets import Request, register
+from neunets_engine.datasets.bounds import noted
 from neunets_engine.datasets.decoding import Decoders, decode_part, measure_part
 from neunets_engine.datasets.sizes import LARGEST, LONGEST, Size, choose_size
 from neunets_engine.datasets.source import Progress
@@ -305,6 +307,27 @@ def test_processes_decode_what_one_does() -> None:
     for part, found, measured in zip(parts, together, sizes, strict=True):
         np.testing.assert_array_equal(found.pixels, decode_part(part, Preprocessing(4, 4, 3)).pixels)
         np.testing.assert_array_equal(measured.sizes, measure_part(part).sizes)
+
+
+def test_a_decoder_that_is_killed_is_a_refusal_that_names_what_it_read(tmp_path: Path) -> None:
+    notes, file = tmp_path / "notes", tmp_path / "one.png"
+    notes.mkdir()
+    file.write_bytes(png(pixels(6, 7)))
+
+    def parts() -> Iterator[list[str]]:
+        yield [str(file)]
+        while not noted(notes):
+            time.sleep(0.01)
+        for process in psutil.Process().children(recursive=True):
+            if "spawn_main" in " ".join(process.cmdline()):
+                process.kill()
+        yield from [[str(file)]] * 8
+
+    with Decoders(patience_s=0.0, notes=notes) as decoders:
+        while not decoders.is_ready():
+            time.sleep(0.01)
+        with pytest.raises(InvalidRequest, match=rf"{file}: a process that decoded it was killed"):
+            list(decoders.decode(parts(), Preprocessing(4, 4, 3)))
 
 
 def test_progress_is_told_to_the_last_image(tmp_path: Path) -> None:

@@ -147,4 +147,4 @@ async def _scratch(root: Path) -> AsyncIterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
