@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import onnx
@@ -36,7 +37,8 @@ def to_any_size(model: bytes) -> bytes:
         node.input[:] = [RESIZED if name == SOURCE else name for name in node.input]
     nodes, constants = [*body.nodes, *made.graph.node], [*made.graph.initializer, *body.constants]
     note = made.graph.input[0].doc_string + NOTE
-    return write_model(made, _any_size_input(wanted, note), nodes, constants, {"input": note})
+    props = {"input": note, METADATA_KEY: json.dumps(wanted.to_json())}
+    return write_model(made, _any_size_input(wanted, note), nodes, constants, props)
 
 
 def to_fixed_size(model: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Final
 
 import numpy as np
@@ -20,10 +20,12 @@ LABELS: Final = frozenset({"label:index", "label"})
 CHANNELS_FIRST: Final = f"{SOURCE}:channels_first"
 # From pixels as stored to normalised ones, channels first: its nodes.
 NORMALISATION: Final = frozenset({f"{SOURCE}:cast", f"{SOURCE}:centred", f"{SOURCE}:normalised", CHANNELS_FIRST})
-# A slice that runs backwards, which OpenCV 4 does not know: there it is a product.
-MIRRORED: Final = f"{SOURCE}:mirrored"
+CENTRED: Final = f"{SOURCE}:centred"
+# Of a model that looks at the mirrored image too.
+MIRRORED, DOUBLED, HALVES, MEAN = (f"{SOURCE}:{step}" for step in ("mirrored", "doubled", "halves", "mean"))
 SLICE: Final = frozenset(f"{SOURCE}.{name}" for name in ("starts", "ends", "axes", "steps"))
-EXCHANGE: Final = f"{SOURCE}.exchange"
+BACKWARDS: Final = f"{SOURCE}.backwards"  # numbers of columns
+AGAIN: Final = ":again"
 
 
 def to_plain(model: bytes) -> bytes:
@@ -39,19 +41,18 @@ def to_plain(model: bytes) -> bytes:
     if wanted is not None:
         nodes = [node for node in nodes if node.name not in NORMALISATION]
         nodes[:0] = [
-            helper.make_node("Sub", [SOURCE, f"{SOURCE}.mean"], [f"{SOURCE}:centred"], name=f"{SOURCE}:centred"),
-            helper.make_node("Div", [f"{SOURCE}:centred", f"{SOURCE}.std"], [CHANNELS_FIRST], name=CHANNELS_FIRST),
+            helper.make_node("Sub", [SOURCE, f"{SOURCE}.mean"], [CENTRED], name=CENTRED),
+            helper.make_node("Div", [CENTRED, f"{SOURCE}.std"], [CHANNELS_FIRST], name=CHANNELS_FIRST),
         ]
         constants = [_channels_first(constant) for constant in constants]
         if any(node.name == MIRRORED for node in nodes):
-            nodes = [_mirrored() if node.name == MIRRORED else node for node in nodes]
-            constants = [constant for constant in constants if constant.name not in SLICE]
-            constants.append(numpy_helper.from_array(np.eye(wanted.width, dtype=np.float32)[::-1].copy(), EXCHANGE))
+            nodes, constants = _one_by_one(nodes, constants, wanted.width)
     output = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(classes)])
     del made.graph.output[:]
     made.graph.output.append(output)
     given = _input(made, wanted)
-    return write_model(made, given, nodes, constants, {"input": given.doc_string})
+    props = {} if wanted is None else {METADATA_KEY: json.dumps(wanted.to_json())}
+    return write_model(made, given, nodes, constants, {"input": given.doc_string, **props})
 
 
 def describe_plain(model: bytes) -> str:
@@ -69,8 +70,45 @@ def describe_plain(model: bytes) -> str:
     return json.dumps(said, indent=2, ensure_ascii=False) + "\n"
 
 
-def _mirrored() -> NodeProto:
-    return helper.make_node("MatMul", [CHANNELS_FIRST, EXCHANGE], [MIRRORED], name=MIRRORED)
+def _one_by_one(
+    nodes: Sequence[NodeProto], constants: Sequence[TensorProto], width: int
+) -> tuple[list[NodeProto], list[TensorProto]]:
+    """The network for the image and again for its mirror, with the same weights, in place of a batch of two.
+
+    OpenCV 4 knows no slice that runs backwards, and converters to TFLite take a batch of two for two channels. A batch
+    norm has weights of its own: OpenCV 5 reads no two of them that share theirs.
+    """
+    own = {CENTRED, CHANNELS_FIRST, MIRRORED, DOUBLED, HALVES, MEAN, "probabilities"}
+    network = [node for node in nodes if node.name not in own]
+    by_name = {node.name: node for node in nodes}
+    logits = by_name[HALVES].input[0]
+    by_name[MEAN].input[:] = [logits, logits + AGAIN]
+    made = {name for node in network for name in node.output}
+    copies = [_copied(node, made) for node in network]
+    for node in network:
+        node.input[:] = [CHANNELS_FIRST if name == DOUBLED else name for name in node.input]
+    columns = numpy_helper.from_array(np.arange(width, dtype=np.int64)[::-1].copy(), BACKWARDS)
+    pick = helper.make_node("Gather", [CHANNELS_FIRST, BACKWARDS], [MIRRORED], name=MIRRORED, axis=3)
+    first, last = [by_name[CENTRED], by_name[CHANNELS_FIRST], pick], [by_name[MEAN], by_name["probabilities"]]
+    read = {name for node in copies for name in node.input}
+    kept = [constant for constant in constants if constant.name not in SLICE]
+    twins = [
+        numpy_helper.from_array(numpy_helper.to_array(constant), constant.name + AGAIN)
+        for constant in kept
+        if constant.name + AGAIN in read
+    ]
+    return [*first, *network, *copies, *last], [*kept, *twins, columns]
+
+
+def _copied(node: NodeProto, made: Set[str]) -> NodeProto:
+    """For the mirror. `made`: tensors that have a copy, too."""
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copied = made | set(node.input[1:] if node.op_type == "BatchNormalization" else ())
+    copy.name += AGAIN
+    copy.output[:] = [name + AGAIN for name in node.output]
+    copy.input[:] = [MIRRORED if name == DOUBLED else name + AGAIN * (name in copied) for name in node.input]
+    return copy
 
 
 def _channels_first(constant: TensorProto) -> TensorProto:
