@@ -8,6 +8,8 @@ package neunets
 
 import (
 	"context"
+	"net"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -55,6 +57,9 @@ func Dial(target string, options ...Option) (*Client, error) {
 	}
 	// gRPC's own pause between two connections would grow to minutes.
 	pause := backoff.Config{BaseDelay: firstDelay, Multiplier: 2, Jitter: 0.2, MaxDelay: longestDelay}
+	if isLocal(target) {
+		made.options = append(made.options, grpc.WithNoProxy())
+	}
 	conn, err := grpc.NewClient(target, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: pause, MinConnectTimeout: longestDelay}),
@@ -71,6 +76,22 @@ func Dial(target string, options ...Option) (*Client, error) {
 		models:   servicev1.NewModelsClient(conn),
 		datasets: servicev1.NewDatasetsClient(conn),
 	}, nil
+}
+
+// isLocal tells whether a target is on this machine, where no proxy of the environment leads.
+func isLocal(target string) bool {
+	scheme, rest, found := strings.Cut(target, ":")
+	switch {
+	case found && (scheme == "unix" || scheme == "unix-abstract"):
+		return true
+	case found && (scheme == "dns" || scheme == "ipv4" || scheme == "ipv6" || scheme == "passthrough"):
+		target = strings.TrimPrefix(rest, "///")
+	}
+	host, _, err := net.SplitHostPort(target)
+	if err != nil {
+		return false
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // Conn is for the generated clients; their calls get deadlines, retries and errors of the type *Error, too.

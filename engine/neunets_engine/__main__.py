@@ -90,7 +90,9 @@ def _remote(arguments: argparse.Namespace) -> Remote | None:
 
 async def _run(settings: EngineSettings, parent: int | None, users: Users | None) -> None:
     stop = asyncio.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(name) is signal.SIG_IGN:  # by nohup
+            continue
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     if parent is not None and sys.platform == "linux":
         _stop_after(parent, stop)

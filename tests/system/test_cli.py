@@ -191,7 +191,15 @@ def test_an_address_open_to_other_machines_is_refused(tmp_path: Path) -> None:
     assert "127.0.0.1" in done.stderr
 
 
-def test_an_interrupted_run_says_how_to_go_on_and_does(images: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "ending",
+    [
+        signal.SIGTERM,
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_run_says_how_to_go_on(images: Path, tmp_path: Path, ending: signal.Signals) -> None:
     words = ["synthesize", images, "--trials", 2, "--max-params", "2k", "--home", tmp_path / "home", "--out", tmp_path]
     process = subprocess.Popen([*CLI, *map(str, words)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -199,11 +207,14 @@ def test_an_interrupted_run_says_how_to_go_on_and_does(images: Path, tmp_path: P
     for line in process.stderr:
         lines.append(line)
         if "succeeded" in line:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(ending)
             break
     rest = process.stderr.read()
     process.stderr.close()
     assert process.wait(60) == 130
+    if ending != signal.SIGTERM:
+        assert "interrupted; come back with: neunets resume" in rest
+        return
     command = next(line for line in rest.splitlines() if "neunets resume" in line).partition("neunets ")[2].split()
     done = cli(*command, "--out", tmp_path, "--json")
     assert done.returncode == 0, done.stderr

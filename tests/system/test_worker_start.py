@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -102,3 +104,22 @@ def test_a_worker_that_starts_late_trains_within_the_budget(tmp_path: Path, imag
     assert history.state == "COMPLETED"
     assert history.run.trials_ended > 0
     assert history.run.wall_s < 25.0
+
+
+def test_a_gpu_that_torch_cannot_use_is_said_before_training(
+    tmp_path: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if shutil.which("nvidia-smi") is not None:
+        pytest.skip("this machine has a driver of its own")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text('#!/bin/sh\necho "GPU 0: Some Card (UUID: GPU-1)"\n')
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    with engine(tmp_path / "home") as connection:
+        client = Client(connection)
+        dataset = client.register(str(images), seed=0)
+        history = follow(client, client.create(dataset.name, synthesizer="good", trials=1).name)
+    said = [event.log.text for event in history.events if event.WhichOneof("event") == "log"]
+    assert history.state == "COMPLETED"
+    assert any("a GPU is listed (cuda:0), but torch" in text and "on the CPU" in text for text in said)

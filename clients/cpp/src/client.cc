@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <random>
+#include <regex>
 #include <utility>
 
 #include "download.h"
@@ -39,6 +40,13 @@ std::string NewRequestId() {
   return text;
 }
 
+// Whether a target is on this machine, where no proxy of the environment leads.
+bool IsLocal(const std::string& target) {
+  static const std::regex local(
+      R"(unix(-abstract)?:.*|((dns|ipv4|ipv6):(///)?)?(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(:[0-9]+)?)");
+  return std::regex_match(target, local);
+}
+
 }  // namespace
 
 Client::Client(std::shared_ptr<grpc::Channel> channel, Patience patience)
@@ -57,6 +65,7 @@ Client Client::Connect(const std::string& target, const std::shared_ptr<grpc::Ch
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kFirstReconnectMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kLongestReconnectMs);
+  if (IsLocal(target)) arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   return Client(grpc::CreateCustomChannel(target, credentials, arguments), patience);
 }
 

@@ -16,7 +16,7 @@ from typing import Final, Self
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from neunets.errors import NotReady
+from neunets.errors import InvalidRequest, NotReady
 from neunets.messages import CHANNEL_LIMITS
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.sockets import check_home
@@ -28,6 +28,8 @@ START_DEADLINE_S: Final = 60.0
 PROBE_DEADLINE_S: Final = 2.0
 STOP_DEADLINE_S: Final = 20.0
 MOST_STARTS: Final = 5
+# The exit code of an engine that refuses its options, which are those of the command.
+REFUSED: Final = 2
 # gRPC's own waits between two attempts to connect would grow to two minutes. A connection is no other channel's: at the
 # same address an engine may stand still while the one that took over from it answers.
 CHANNEL_OPTIONS: Final = (
@@ -39,10 +41,13 @@ CHANNEL_OPTIONS: Final = (
 
 
 def default_home() -> Path:
-    """NEUNETS_HOME, or neunets in the user's data folder (XDG)."""
-    if "NEUNETS_HOME" in os.environ:
-        return Path(os.environ["NEUNETS_HOME"])
-    return Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "neunets"
+    """NEUNETS_HOME, or neunets in the user's data folder (XDG). Raises: InvalidRequest where there is none."""
+    if given := os.environ.get("NEUNETS_HOME"):
+        return Path(given)
+    try:
+        return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "neunets"
+    except RuntimeError as error:  # HOME is unset, and the system does not know the user
+        raise InvalidRequest("--home", "this user has no home folder: name one, or set NEUNETS_HOME") from error
 
 
 class Connection:
@@ -50,8 +55,8 @@ class Connection:
 
     With `server`, a gRPC target. Else the engine that works on `home` (None: `default_home()`), started if none does;
     it goes on with the unfinished runs that `take_up` names: "all", "none", or the id of one. It ends when nobody uses
-    it any more, whoever has started it. Raises: InvalidRequest if the path of `home` is too long, NotReady if no
-    engine answers.
+    it any more, whoever has started it. Raises: InvalidRequest if `home` cannot hold an engine's folder,
+    NotReady if no engine answers.
     """
 
     def __init__(self, server: str | None = None, home: str | Path | None = None, *, take_up: str = "none") -> None:
@@ -138,7 +143,8 @@ class Connection:
             self._home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._users.join()
         except OSError as error:
-            raise NotReady(f"cannot write to {self._home}: {error.strerror}; choose another --home") from error
+            text = f"cannot write to {self._home}: {error.strerror}; choose another folder"
+            raise InvalidRequest("--home", text) from error
 
     def _start(self) -> None:
         self._starts += 1
@@ -155,7 +161,10 @@ class Connection:
         self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
         process = self._process
         if not self._answers(START_DEADLINE_S, lambda: process.poll() is None):
-            raise NotReady(f"the engine did not start: {_last_line(self._log)}")
+            said = _last_line(self._log)
+            if process.poll() == REFUSED:
+                raise InvalidRequest("", said)
+            raise NotReady(f"the engine did not start: {said}")
 
     def _answers(self, within_s: float, is_alive: Callable[[], bool] = lambda: True) -> bool:
         """Ask in slices, so that a process that ended is noticed at once."""

@@ -37,12 +37,20 @@ export interface StreamLimits {
   signal?: AbortSignal;
 }
 
+/** Whether a target is on this machine, where no proxy of the environment leads. */
+export function isLocal(target: string): boolean {
+  if (/^unix(-abstract)?:/.test(target)) return true;
+  const host = target.replace(/^(dns|ipv4|ipv6):(\/\/\/)?/, "").replace(/:\d+$/, "");
+  return /^(localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/.test(host);
+}
+
 /** One try of a call each: messages to bytes, statuses to errors. */
 export class Channel {
   readonly #client: GrpcClient;
 
   constructor(target: string, secure: ChannelCredentials = credentials.createInsecure(), options: ChannelOptions = {}) {
-    this.#client = new GrpcClient(target, secure, { ...OPTIONS, ...options });
+    const proxies: ChannelOptions = isLocal(target) ? { "grpc.enable_http_proxy": 0 } : {};
+    this.#client = new GrpcClient(target, secure, { ...OPTIONS, ...proxies, ...options });
   }
 
   close(): void {

@@ -13,6 +13,7 @@ import logging
 import math
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -84,7 +85,11 @@ class Choices:
 
 
 def cache_folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neunets"
+    """Of what can be measured again. A user without a home folder has one in the system's folder for such things."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neunets"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"neunets-cache-{os.getuid()}"
 
 
 def fingerprint(name: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Final, NoReturn, cast
+from importlib import metadata
+from typing import Annotated, Final, NoReturn, cast
 
 import typer
 
@@ -21,6 +22,7 @@ from neunets_client.cli.data import inspect
 from neunets_client.cli.machine import doctor, up
 from neunets_client.cli.models import compare, export, lineage, models, pick, predict
 from neunets_client.cli.runs import budget, delete, runs, stop, watch
+from neunets_client.cli.surroundings import adapt
 from neunets_client.cli.synthesis import resume, synthesize
 from neunets_client.cli.synthesizers import synthesizers
 
@@ -49,8 +51,16 @@ REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, Un
 UsageError: Final = cast("type[typer.BadParameter]", typer.BadParameter.__mro__[1])
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"neunets {metadata.version('neunets')}")
+        raise typer.Exit
+
+
 def build() -> typer.Typer:
     app = typer.Typer(
+        callback=version,
+        invoke_without_command=True,
         add_completion=False,
         no_args_is_help=True,
         help="Design and train a neural network for your data.",
@@ -62,9 +72,19 @@ def build() -> typer.Typer:
     return app
 
 
+def version(
+    is_asked: Annotated[
+        bool,
+        typer.Option("--version", "-V", is_eager=True, callback=_print_version, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> NoReturn:
     """The entry point; every refusal is one sentence on stderr."""
     try:
+        adapt()
         code = build()(standalone_mode=False)
     except REFUSALS as error:
         _exit(error.message, REFUSED)
@@ -74,6 +94,8 @@ def main() -> NoReturn:
         _exit(error.message, FAILED)
     except UsageError as error:
         _exit(error.format_message(), REFUSED)
+    except UnicodeEncodeError as error:
+        _exit(f"{error.object!a} is no text in UTF-8, so that no engine can take it: choose another name", REFUSED)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(INTERRUPTED)
     except BrokenPipeError:

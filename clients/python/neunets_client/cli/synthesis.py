@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +35,7 @@ from neunets_client.cli.options import (
     settings_of,
 )
 from neunets_client.cli.show import err, register
+from neunets_client.cli.surroundings import ignore_signals
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
 from neunets_client.foresight import Foresight
@@ -131,9 +132,10 @@ def _follow(client: Client, name: str, out: Path | None, where: str) -> tuple[se
     try:
         follow(client.watch(name), err())
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C shall not tear the engine's end
+        ignore_signals()
         command, state = ("watch", "the server goes on") if "--server" in where else ("resume", "interrupted")
-        print(f"\n{state}; come back with: neunets {command} {run_id}{where}", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"\n{state}; come back with: neunets {command} {run_id}{where}", file=sys.stderr)
         raise
     run = client.get(name)
     if not run.model:

@@ -24,6 +24,7 @@ import io.grpc.ChannelCredentials;
 import io.grpc.Grpc;
 import io.grpc.InsecureChannelCredentials;
 import io.grpc.ManagedChannel;
+import io.grpc.ManagedChannelBuilder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -38,6 +39,7 @@ import java.util.Spliterators;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
@@ -49,6 +51,8 @@ public final class NeunetsClient implements AutoCloseable {
     private static final Duration REGISTER_DEADLINE = Duration.ofHours(1);
     private static final Duration DOWNLOAD_DEADLINE = Duration.ofMinutes(10);
     private static final Duration WATCH_DEADLINE = Duration.ofMinutes(1);
+    private static final Pattern LOCAL =
+            Pattern.compile("unix:.*|((dns|ipv4|ipv6):(///)?)?(localhost|127(\\.\\d{1,3}){3}|\\[::1])(:\\d+)?");
     private static final Set<RunState> ENDED = EnumSet.of(
             RunState.RUN_STATE_COMPLETED,
             RunState.RUN_STATE_STOPPED,
@@ -76,7 +80,13 @@ public final class NeunetsClient implements AutoCloseable {
 
     /** As {@link #connect(String)}, with TLS. */
     public static NeunetsClient connect(String target, ChannelCredentials credentials) {
-        return new NeunetsClient(Grpc.newChannelBuilder(target, credentials).build(), Patience.USUAL);
+        return new NeunetsClient(builder(target, credentials).build(), Patience.USUAL);
+    }
+
+    /** On this machine no proxy of the system leads anywhere. */
+    static ManagedChannelBuilder<?> builder(String target, ChannelCredentials credentials) {
+        ManagedChannelBuilder<?> builder = Grpc.newChannelBuilder(target, credentials);
+        return LOCAL.matcher(target).matches() ? builder.proxyDetector(address -> null) : builder;
     }
 
     /** Has the engine read a path on its machine, or a built-in data set ("digits"). `seed`: of the splits. */

@@ -19,6 +19,8 @@ import io.grpc.InsecureChannelCredentials;
 import io.grpc.Status;
 import java.io.IOException;
 import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ProxySelector;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -216,6 +218,17 @@ class NeunetsClientTest {
             NeunetsException error = assertThrows(NeunetsException.class, () -> hanging.get(run.getName()));
             assertEquals(Status.Code.DEADLINE_EXCEEDED, error.code());
             assertTrue(Duration.ofNanos(System.nanoTime() - start).toMillis() >= 3 * 300);
+        }
+    }
+
+    @Test
+    void aProxyOfTheSystemDoesNotStandBeforeThisMachine() {
+        ProxySelector before = ProxySelector.getDefault();
+        ProxySelector.setDefault(ProxySelector.of(new InetSocketAddress("127.0.0.1", 9)));
+        try (NeunetsClient straight = NeunetsClient.connect(SERVER)) {
+            assertEquals(run.getName(), straight.get(run.getName()).getName());
+        } finally {
+            ProxySelector.setDefault(before);
         }
     }
 
