@@ -16,7 +16,9 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from engines import engine, processes
+from engines import engine, follow, processes
+from fakes import small_images
+from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 from neunets_client.connection import CHANNEL_OPTIONS
 from neunets_engine.tenure import TENURE_S
@@ -133,3 +135,24 @@ def test_a_read_only_home_is_refused_in_a_sentence(tmp_path: Path) -> None:
     assert refused.returncode == 2
     assert "cannot be written" in refused.stderr
     assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_backup_of_a_home_at_work_is_a_home(tmp_path: Path) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    with engine(home) as connection:
+        client = Client(connection)
+        dataset = client.register(str(small_images(tmp_path / "small.npz"))).name
+        ended = follow(client, client.create(dataset, synthesizer="good", trials=1, seed=3).name).run
+        files = [path.read_bytes() for path in client.download(ended.model, tmp_path / "model")]
+        going_on = client.create(dataset, synthesizer="good", trials=1000, seed=4).name
+        command = [sys.executable, "-m", "neunets_client", "backup", str(copy), "--home", str(home)]
+        copied = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert (copied.returncode, copied.stderr) == (0, "")
+        client.stop(going_on, service_pb2.StopRunRequest.MODE_ABORT)
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o700
+    with engine(copy, "--take-up", "none") as connection:
+        client = Client(connection)
+        assert {run.name for run in client.runs()} == {ended.name, going_on}
+        assert [path.read_bytes() for path in client.download(ended.model, tmp_path / "again")] == files
+        assert client.get(going_on).end_time.seconds == 0

@@ -1,5 +1,6 @@
 """The LMDB store: the only place that imports lmdb."""
 
+from neunets_engine.store.copying import copy_store
 from neunets_engine.store.integrity import check_files
 from neunets_engine.store.store import Store
 from neunets_engine.store.synthesizers import SynthesizerStore
@@ -12,6 +13,7 @@ __all__ = [
     "SynthesizerStore",
     "Wanted",
     "check_files",
+    "copy_store",
     "has_result",
     "is_current",
 ]

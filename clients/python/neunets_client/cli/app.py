@@ -19,7 +19,7 @@ from neunets.errors import (
 )
 from neunets_client.cli.codes import CODES, FAILED, INTERRUPTED, OK, REFUSED, UNREACHABLE
 from neunets_client.cli.data import inspect
-from neunets_client.cli.machine import doctor, up
+from neunets_client.cli.machine import backup, doctor, up
 from neunets_client.cli.models import compare, export, lineage, models, pick, predict
 from neunets_client.cli.runs import budget, delete, runs, stop, watch
 from neunets_client.cli.surroundings import adapt
@@ -44,6 +44,7 @@ COMMANDS: Final = (
     pick,
     export,
     predict,
+    backup,
     doctor,
 )
 REFUSALS: Final = (InvalidRequest, InvalidGraph, NotFound, IllegalTransition, UnsupportedProblem)

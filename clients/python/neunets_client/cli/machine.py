@@ -1,9 +1,10 @@
-"""This machine: an engine in the foreground with `up`, and what `doctor` finds."""
+"""This machine: `up` runs an engine, `backup` copies what is kept, `doctor` tells what there is."""
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ from neunets_client.cli.show import show
 from neunets_client.connection import default_home
 from neunets_client.doctor import examine
 
-__all__ = ["doctor", "up"]
+__all__ = ["backup", "doctor", "up"]
 
 
 def up(
@@ -37,6 +38,15 @@ def up(
     command += [word for entry in plugin or () for word in ("--plugin", entry)]
     for option, value in (("--plugin-listen", plugin_listen), ("--plugin-host", plugin_host)):
         command += [option, value] if value is not None else []
+    os.execv(sys.executable, command)
+
+
+def backup(
+    copy: Annotated[Path, typer.Argument(help="A new or empty folder, which is then a --home of its own.")],
+    home: Home = None,
+) -> None:
+    """Copy everything that is kept, also while an engine works on it."""
+    command = [sys.executable, "-P", "-m", "neunets_engine.backup", str(home or default_home()), str(copy)]
     os.execv(sys.executable, command)
 
 
