@@ -18,6 +18,7 @@ from neunets_engine.disk import keeping
 __all__ = ["CHUNK_BYTES", "Artifacts"]
 
 CHUNK_BYTES: Final = 256 << 10
+FIX: Final = "restore this file from a backup, or run the synthesis again"
 
 
 class Artifacts:
@@ -48,10 +49,11 @@ class Artifacts:
         try:
             data: bytes = self._fs.cat_file(self._path(sha256))
         except FileNotFoundError:
-            raise NotFound(f"no artifact {sha256}") from None
+            raise NotFound(f"no artifact {sha256}: there is no file {self._path(sha256)}; {FIX}") from None
+        except OSError as error:
+            raise Damaged(f"the file {self._path(sha256)} cannot be read: {error.strerror or error}; {FIX}") from error
         if hashlib.sha256(data).hexdigest() != sha256:
-            fix = "restore this file from a backup, or run the synthesis again"
-            raise Damaged(f"the file {self._path(sha256)} is damaged, its content has another hash: {fix}")
+            raise Damaged(f"the file {self._path(sha256)} is damaged, its content has another hash: {FIX}")
         return data[offset:]
 
     def is_whole(self, sha256: str) -> bool:

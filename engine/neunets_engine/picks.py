@@ -29,7 +29,7 @@ class Picks:
         """Make a trial's network the run's model; returns the trial that has its files: it, or one that measured it.
 
         Raises: IllegalTransition while the run goes on, or where the trial has no weights; ExportMismatch as
-        `export_final`; NeunetsError where no worker could measure it.
+        `export_final`; Damaged, NotFound where its weights or files are; NeunetsError where no worker could measure it.
         """
         key = run_id, trial
         if key not in self._tasks:
@@ -48,6 +48,7 @@ class Picks:
         async with self._working:
             found = self._exported(run_id, trial)
             if found:
+                await self._check(*(each.ref.sha256 for each in self._store.trial(run_id, found).artifacts))
                 await self._store.pick(run_id, found)
                 return found
             run, chosen = self._store.run(run_id), self._store.trial(run_id, trial)
@@ -57,9 +58,15 @@ class Picks:
             if not has_result(chosen) or "weights" not in chosen.result.artifacts:
                 name = service_pb2.TrialState.Name(chosen.state).removeprefix("TRIAL_STATE_")
                 raise IllegalTransition(f"{trial} has left no trained network: pick one that has", state=name)
+            await self._check(chosen.result.artifacts["weights"].sha256)
             measured = await self._measured(closing(chosen, chosen, run.trials, self._slots))
             await export_final(run_id, measured.trial, run.run.wall_s, self._store, self._artifacts)
             return measured.trial
+
+    async def _check(self, *digests: str) -> None:
+        """Raises: Damaged, NotFound."""
+        for sha256 in digests:
+            await asyncio.to_thread(self._artifacts.get, sha256)
 
     def _exported(self, run_id: str, trial: str) -> str:
         """The trial that has the files of this one's network; empty: none has."""

@@ -16,7 +16,7 @@ import torch
 from safetensors.numpy import load, save
 
 from neunets.continuation import CHECKPOINT
-from neunets.errors import NeunetsError, NotReady
+from neunets.errors import Damaged, NeunetsError, NotFound, NotReady
 from neunets.machine import Choices
 from neunets.status import rpc_error
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -196,8 +196,15 @@ class Worker:
         return self._engine.PutArtifact(chunks(), timeout=ARTIFACT_DEADLINE_S).ref
 
     def _get(self, ref: synthesizer_pb2.ArtifactRef) -> bytes:
+        """Raises: NotFound, Damaged: the job cannot be done, here or elsewhere."""
         request = worker_pb2.GetArtifactRequest(sha256=ref.sha256)
-        return b"".join(part.data for part in self._engine.GetArtifact(request, timeout=ARTIFACT_DEADLINE_S))
+        try:
+            return b"".join(part.data for part in self._engine.GetArtifact(request, timeout=ARTIFACT_DEADLINE_S))
+        except grpc.RpcError as error:
+            refusal = rpc_error(error)
+            if isinstance(refusal, NotFound | Damaged):
+                raise refusal from error
+            raise
 
 
 class _Lease:
