@@ -92,9 +92,9 @@ def _export(trained: _Trained, artifacts: Artifacts) -> tuple[list[service_pb2.A
     probe = load(artifacts.get(refs["probe"].sha256))
     preprocessing = _preprocessing(trained.dataset)
     model = export_onnx(graph, load(weights), classes, trial.recipe.test_mirror, preprocessing)
-    if preprocessing is not None and trained.dataset.preprocessing.resized:
-        check_resizing(preprocessing)
+    if trained.dataset.preprocessing.resized:
         model = to_any_size(model)
+        check_resizing(model)
     measures = _measures(artifacts.get(refs["predictions"].sha256), classes) if "predictions" in refs else None
     figures = {
         **trial.result.metrics,

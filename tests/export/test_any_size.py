@@ -7,8 +7,11 @@ import onnxruntime
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from neunets.graph import DataType, Graph, Input, Node
 from neunets.images import Fault, decode
 from neunets.preprocessing import Fit, Preprocessing
+from neunets.reference import initialise
+from neunets_engine.export import check_resizing, export_onnx, to_any_size
 from neunets_engine.export.any_size import resizing_alone
 from sources import png
 
@@ -52,3 +55,11 @@ def test_resizing_inside_agrees_with_ours(
     found = run(wanted, x)
     assert found.shape == (1, *wanted.shape)
     assert np.abs(found[0] - ours(wanted, x[0])).max() <= 1
+
+
+def test_the_check_of_an_export_passes_for_every_fit() -> None:
+    nodes = (Node("flat", "flatten", ("image",)), Node("logits", "linear", ("flat",), {"units": 2}))
+    graph = Graph(Input("image", (9, 7, 3), DataType.UINT8, (100.0,) * 3, (60.0,) * 3), nodes, "logits")
+    weights = initialise(graph, np.random.default_rng(0))
+    for fit in Fit:
+        check_resizing(to_any_size(export_onnx(graph, weights, "ab", preprocessing=Preprocessing(9, 7, 3, fit))))

@@ -11,16 +11,14 @@ from time import perf_counter
 from typing import Any, Final
 
 import numpy as np
+import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
 from neunets.errors import NeunetsError
-from neunets.images import resized
+from neunets.images import resized_array
 from neunets.limits import cores
-from neunets.preprocessing import Preprocessing
-from neunets_engine.export.any_size import resizing_alone
-from neunets_engine.export.resizing import COLOURS
+from neunets_engine.export.any_size import preprocessing_of, resizing_alone
 
 __all__ = ["ExportMismatch", "accuracy", "batches", "check", "check_resizing", "check_same", "latency_ms"]
 
@@ -105,21 +103,20 @@ def check_same(model: bytes, other: bytes, x: NDArray[Any], tolerance: float = 1
         raise ExportMismatch(f"probabilities of a variant differ by {difference:.2e}, more than {tolerance:.0e}")
 
 
-def check_resizing(wanted: Preprocessing) -> None:
-    """Whether what an ONNX file resizes inside is what training made of the image, to one grey level.
+def check_resizing(model: bytes) -> None:
+    """Whether what `model`, of images, makes of one of another size is what training did, to one grey level.
 
-    By images of noise, larger and smaller than `wanted` on both axes and on one. Raises: ExportMismatch.
+    By images of noise, larger and smaller than its own on both axes and on one. Raises: ExportMismatch.
     """
-    if wanted.channels not in COLOURS:
-        return
+    wanted = preprocessing_of(onnx.load_from_string(model))
+    if wanted is None:
+        raise ExportMismatch("a model of sequences resizes nothing")
     session, rng = _session(resizing_alone(wanted)), np.random.default_rng(0)
     for across, down in RESIZINGS:
         width, height = max(1, round(wanted.width * across)), max(1, round(wanted.height * down))
         x = rng.integers(0, 256, (height, width, wanted.channels), dtype=np.uint8)
         (inside,) = session.run(None, {"image": x[np.newaxis]})
-        image = Image.fromarray(x[..., 0] if wanted.channels == 1 else x)
-        outside = np.asarray(resized(image, wanted), np.float32).reshape(wanted.shape)
-        if not np.abs(inside[0] - outside).max() <= 1.0:
+        if np.abs(inside[0].astype(int) - resized_array(x, wanted)).max() > 1:
             raise ExportMismatch(f"an image of {width} x {height} pixels is resized otherwise than in training")
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from neunets.errors import InvalidRequest
 from neunets_engine.export.any_size import to_any_size, to_fixed_size
-from neunets_engine.export.check import batches, check_same
+from neunets_engine.export.check import batches, check_resizing, check_same
 from neunets_engine.export.float16 import to_float16
 from neunets_engine.export.int8 import to_int8
 from neunets_engine.export.plain import to_plain
@@ -82,6 +82,7 @@ def convert(model: bytes, wanted: Format, x: NDArray[Any]) -> bytes:
             if x.ndim != IMAGES_NDIM:
                 raise InvalidRequest("formats", "the model takes sequences: only images can be of any size")
             made = to_any_size(fixed)
+            check_resizing(made)
     if wanted in NUMBERS:
         return to_any_size(made) if fixed != model else made
     check_same(model, made, next(batches(x[:CHECKED_ROWS])))
