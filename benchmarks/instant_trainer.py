@@ -9,6 +9,7 @@ import random
 import grpc
 
 from neunets.process import die_with_parent
+from neunets.sockets import channel_options
 from neunets.worker.v1 import worker_pb2, worker_pb2_grpc
 
 DEADLINE_S = 60.0
@@ -32,7 +33,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if os.environ.get("NEUNETS_PARENT_DEATH") == "1":
         die_with_parent()
-    with grpc.insecure_channel(arguments.engine) as channel:
+    with grpc.insecure_channel(arguments.engine, channel_options(arguments.engine)) as channel:
         engine = worker_pb2_grpc.TrainerStub(channel)
         nothing = iter([worker_pb2.PutArtifactRequest(media_type="application/octet-stream", data=b"nothing")])
         weights = engine.PutArtifact(nothing, timeout=DEADLINE_S, wait_for_ready=True)

@@ -31,6 +31,7 @@ from optuna.storages import GrpcStorageProxy, JournalStorage, run_grpc_proxy_ser
 from optuna.storages.journal import JournalFileBackend
 
 from neunets.service.v1 import service_pb2, service_pb2_grpc
+from neunets.sockets import channel_options
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 
@@ -53,7 +54,7 @@ def engine(home: Path, *options: str) -> Iterator[tuple[subprocess.Popen[bytes],
     with (home.parent / "engine.log").open("ab") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        with grpc.insecure_channel(target) as channel:
+        with grpc.insecure_channel(target, channel_options(target)) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             check(health_pb2.HealthCheckRequest(), timeout=START_S, wait_for_ready=True)
         with Connection(target, home) as connection:

@@ -20,6 +20,8 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from sklearn.datasets import load_digits
 
+from neunets.sockets import channel_options
+
 START_DEADLINE_S: Final = 60.0
 IMAGES: Final = 64
 
@@ -31,7 +33,7 @@ def engine(home: Path, *options: str) -> Iterator[str]:
     command = [sys.executable, "-m", "neunets_engine", "--home", str(home), "--listen", target, *options]
     process = subprocess.Popen([*command, "--child-of", str(os.getpid())])
     try:
-        with grpc.insecure_channel(target) as channel:
+        with grpc.insecure_channel(target, channel_options(target)) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             check(health_pb2.HealthCheckRequest(), timeout=START_DEADLINE_S, wait_for_ready=True)
         yield target

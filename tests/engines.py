@@ -13,6 +13,7 @@ import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from neunets.service.v1 import service_pb2
+from neunets.sockets import channel_options
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_client.client import Client
 from neunets_client.connection import CHANNEL_OPTIONS, Connection
@@ -35,7 +36,7 @@ def engine(home: Path, *options: str) -> Iterator[Connection]:
     with (home / "engine.log").open("ab") as log:
         process = subprocess.Popen([*command, *options], stdout=log, stderr=log)
         try:
-            with grpc.insecure_channel(target, CHANNEL_OPTIONS) as channel:
+            with grpc.insecure_channel(target, channel_options(target, *CHANNEL_OPTIONS)) as channel:
                 request = health_pb2.HealthCheckRequest()
                 health_pb2_grpc.HealthStub(channel).Check(request, timeout=START_DEADLINE_S, wait_for_ready=True)
             with Connection(target, home) as connection:

@@ -17,6 +17,7 @@ import torch
 from neunets.machine import Choices, cache_folder
 from neunets.messages import CHANNEL_LIMITS
 from neunets.process import die_with_parent
+from neunets.sockets import channel_options
 from neunets.status import rpc_error
 from neunets_trainer.choices import choose, complete
 from neunets_trainer.usable import fault
@@ -49,7 +50,7 @@ def main() -> int:
     if warning:
         LOG.warning(warning)
         device = "cpu"
-    with grpc.insecure_channel(arguments.engine, CHANNEL_LIMITS) as channel:
+    with grpc.insecure_channel(arguments.engine, channel_options(arguments.engine, *CHANNEL_LIMITS)) as channel:
         try:
             Worker(channel, arguments.worker, device, choose(device, folder), arguments.memory_bytes, warning).work()
         except grpc.RpcError as error:

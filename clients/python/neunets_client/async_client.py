@@ -18,6 +18,7 @@ from neunets.errors import NeunetsError, PluginUnavailable
 from neunets.graph import Graph
 from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
+from neunets.sockets import channel_options
 from neunets.status import rpc_error
 from neunets.synthesizer import Recipe
 from neunets.synthesizer.v1 import synthesizer_pb2
@@ -49,7 +50,8 @@ class AsyncClient:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(self._connection.ensure)
-        self._channel = grpc.aio.insecure_channel(self._connection.target, options=CHANNEL_OPTIONS)
+        target = self._connection.target
+        self._channel = grpc.aio.insecure_channel(target, options=channel_options(target, *CHANNEL_OPTIONS))
         return self
 
     async def __aexit__(

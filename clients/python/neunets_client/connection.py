@@ -19,7 +19,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from neunets.errors import InvalidRequest, NotReady
 from neunets.messages import CHANNEL_LIMITS
 from neunets.service.v1 import service_pb2, service_pb2_grpc
-from neunets.sockets import check_home
+from neunets.sockets import channel_options, check_home
 from neunets.users import Users
 
 __all__ = ["CHANNEL_OPTIONS", "Connection", "default_home"]
@@ -71,7 +71,7 @@ class Connection:
         self._starts = 0
         self._users = Users(self._home)
         self._lock = threading.Lock()  # the engine is started once, whoever misses it first
-        self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        self.channel = grpc.insecure_channel(self.target, options=channel_options(self.target, *CHANNEL_OPTIONS))
 
     def __enter__(self) -> Self:
         try:
@@ -158,7 +158,7 @@ class Connection:
                 command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
             )
         self.channel.close()
-        self.channel = grpc.insecure_channel(self.target, options=CHANNEL_OPTIONS)
+        self.channel = grpc.insecure_channel(self.target, options=channel_options(self.target, *CHANNEL_OPTIONS))
         process = self._process
         if not self._answers(START_DEADLINE_S, lambda: process.poll() is None):
             said = _last_line(self._log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grpc
 
+from neunets.sockets import channel_options
 from neunets_engine.plugins.catalog import Manifest
 from neunets_engine.plugins.plugin import Connected, Ending, first_answer
 from neunets_engine.plugins.remote import OPTIONS
@@ -56,13 +57,13 @@ class ListedProcess:
         self._is_cut = True
 
     def _channel(self) -> grpc.aio.Channel:
-        options: list[tuple[str, str | int]] = [*OPTIONS]
+        options = channel_options(self._manifest.endpoint, *OPTIONS)
         if self._manifest.tls is None:
             return grpc.aio.insecure_channel(self._manifest.endpoint, options=options)
         authority, key, certificate = (
             (self._manifest.tls / name).read_bytes() for name in ("ca.pem", "key.pem", "cert.pem")
         )
         if self._manifest.host_name:
-            options.append(("grpc.ssl_target_name_override", self._manifest.host_name))
+            options += (("grpc.ssl_target_name_override", self._manifest.host_name),)
         credentials = grpc.ssl_channel_credentials(authority, key, certificate)
         return grpc.aio.secure_channel(self._manifest.endpoint, credentials, options=options)

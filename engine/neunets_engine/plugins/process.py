@@ -14,6 +14,7 @@ import grpc
 
 from neunets.errors import PluginUnavailable
 from neunets.messages import CHANNEL_LIMITS
+from neunets.sockets import channel_options
 from neunets_engine.kept import KeptProcess, how_ended
 from neunets_engine.output import Log, Output
 from neunets_engine.plugins.catalog import Manifest
@@ -85,9 +86,8 @@ class ChildProcess:
             await self.cut()
             raise PluginUnavailable(f"{self.manifest.name} {self._not_registered(is_silent)}")
         registration = registered.result()
-        channel = grpc.aio.insecure_channel(
-            registration.endpoint, options=[("grpc.enable_retries", 0), *CHANNEL_LIMITS]
-        )
+        options = channel_options(registration.endpoint, ("grpc.enable_retries", 0), *CHANNEL_LIMITS)
+        channel = grpc.aio.insecure_channel(registration.endpoint, options=options)
         return Connected(channel, registration.description)
 
     def _start(self, token: str) -> KeptProcess:

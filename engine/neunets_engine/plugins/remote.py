@@ -11,6 +11,7 @@ import grpc
 
 from neunets.errors import NotReady
 from neunets.messages import CHANNEL_LIMITS
+from neunets.sockets import channel_options
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets_engine.plugins.authority import Credentials
 from neunets_engine.plugins.host import LEASE_S
@@ -81,7 +82,7 @@ class RemoteProcess:
             except TimeoutError:
                 raise NotReady(f"synthesizer {self._name} does not answer {ELSEWHERE}: start it") from None
         registrations = self._registrations
-        options = [("grpc.ssl_target_name_override", self._host_name), *OPTIONS]
+        options = channel_options(self._endpoint, ("grpc.ssl_target_name_override", self._host_name), *OPTIONS)
         channel = grpc.aio.secure_channel(self._endpoint, self._credentials, options=options)
         await first_answer(channel, self._name, ELSEWHERE)  # within its lease it may just be started again
         self._connected, self._is_cut = registrations, False

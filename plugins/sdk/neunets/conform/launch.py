@@ -17,6 +17,7 @@ import grpc
 from neunets.conform.check import NotStarted
 from neunets.conform.host import Host
 from neunets.messages import CHANNEL_LIMITS
+from neunets.sockets import channel_options
 from neunets.synthesizer.v1 import synthesizer_pb2 as pb
 from neunets.synthesizer.v1 import synthesizer_pb2_grpc
 
@@ -54,7 +55,7 @@ class Dialled:
 
     def __init__(self, endpoint: str) -> None:
         """Raises: NotStarted if nobody answers there."""
-        self._channel = grpc.insecure_channel(endpoint, options=CHANNEL)
+        self._channel = grpc.insecure_channel(endpoint, options=channel_options(endpoint, *CHANNEL))
         stub = synthesizer_pb2_grpc.SynthesizerStub(self._channel)
         try:
             self.description = stub.Describe(pb.DescribeRequest(), timeout=DESCRIBE_S, wait_for_ready=True)
@@ -123,7 +124,8 @@ class Launched:
             what = f"ended with code {code}" if code != -signal.SIGKILL else f"did not register within {START_S:g} s"
             raise NotStarted(f"the plugin {what}; last: {' | '.join(self.lines()[-3:]) or 'no output'}")
         self.registered = self.host.registration(token) or pb.RegisterRequest()
-        self._channel = grpc.insecure_channel(self.registered.endpoint, options=CHANNEL)
+        options = channel_options(self.registered.endpoint, *CHANNEL)
+        self._channel = grpc.insecure_channel(self.registered.endpoint, options=options)
 
     def kill(self) -> None:
         """SIGKILL, to its children too, and wait until it is gone."""

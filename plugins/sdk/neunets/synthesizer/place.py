@@ -13,7 +13,7 @@ import grpc
 from neunets.errors import InvalidRequest, PermissionDenied
 from neunets.messages import CHANNEL_LIMITS
 from neunets.process import die_with_parent
-from neunets.sockets import is_open_to_others
+from neunets.sockets import channel_options, is_open_to_others
 
 __all__ = ["Alone", "Enrolled", "Launched", "Place", "Site", "place_of"]
 
@@ -81,7 +81,7 @@ class Launched:
             die_with_parent()
 
     def channel(self) -> grpc.Channel:
-        return grpc.insecure_channel(self._host, OPTIONS)
+        return grpc.insecure_channel(self._host, channel_options(self._host, *OPTIONS))
 
     def bind(self, server: grpc.Server) -> str:
         before = os.umask(0o077)  # nobody else may connect
@@ -125,7 +125,7 @@ class Enrolled:
 
     def channel(self) -> grpc.Channel:
         credentials = grpc.ssl_channel_credentials(self._authority, self._key, self._certificate)
-        options = [("grpc.ssl_target_name_override", ENGINE_NAME), *OPTIONS]
+        options = channel_options(self._host, ("grpc.ssl_target_name_override", ENGINE_NAME), *OPTIONS)
         return grpc.secure_channel(self._host, credentials, options)
 
     def bind(self, server: grpc.Server) -> str:
