@@ -112,11 +112,11 @@ def _keep_registered(facade: Facade, endpoint: str, stop: Event) -> None:
             token=os.environ["NEUNETS_LAUNCH_TOKEN"], endpoint=endpoint, protocol_majors=[1], self=_description(facade)
         )
         facade.flaw.registers(request)
-        registered = host.Register(request, timeout=5.0)
+        registered = host.Register(request, timeout=60.0)
         while not stop.wait(registered.lease.ToMilliseconds() / 3000):
             if facade.flaw.renews:
                 try:
-                    host.Renew(pb.RenewRequest(plugin=registered.plugin), timeout=5.0)
+                    host.Renew(pb.RenewRequest(plugin=registered.plugin), timeout=60.0)
                 except grpc.RpcError:
                     facade.memory["lease"] = "lost"
 

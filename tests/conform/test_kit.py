@@ -128,7 +128,7 @@ def test_a_kit_that_is_told_to_end_ends_its_plugin_too() -> None:
         process.terminate()
         assert process.wait(timeout=30) == 128 + signal.SIGTERM
     assert len(plugin) == 2
-    assert psutil.wait_procs(plugin, timeout=10)[1] == []
+    assert psutil.wait_procs(plugin, timeout=60)[1] == []
 
 
 def test_the_list_has_every_check_with_its_law() -> None:

@@ -61,7 +61,7 @@ async def reading(
 
 
 def check_nothing_is_left(root: Path, processes: list[psutil.Process]) -> None:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=60)
     assert not alive
     assert list(root.iterdir()) == []
 

@@ -115,19 +115,19 @@ def failure_aio(error: Exception, folder: Path, ask: Ask) -> grpc.RpcError:
 
 
 def describe(stub):
-    return stub.Describe(synthesizer_pb2.DescribeRequest(), timeout=10)
+    return stub.Describe(synthesizer_pb2.DescribeRequest(), timeout=60)
 
 
 def close(stub):
-    return stub.Close(synthesizer_pb2.CloseRequest(), timeout=10)
+    return stub.Close(synthesizer_pb2.CloseRequest(), timeout=60)
 
 
 def assess(stub):
-    return stub.Assess(synthesizer_pb2.AssessRequest(), timeout=10)
+    return stub.Assess(synthesizer_pb2.AssessRequest(), timeout=60)
 
 
 def drain(stub):
-    stream = stub.Snapshot(synthesizer_pb2.SnapshotRequest(), timeout=10)
+    stream = stub.Snapshot(synthesizer_pb2.SnapshotRequest(), timeout=60)
     if hasattr(stream, "__aiter__"):
 
         async def go():

@@ -71,14 +71,14 @@ def test_a_reading_ends_with_the_call_and_with_the_engine(tmp_path: Path) -> Non
         with pytest.raises(InvalidRequest, match="enough"):
             client.register(str(tmp_path / "data"), tell=read_until_enough)
         assert seen
-        assert not psutil.wait_procs(seen, timeout=20)[1]
+        assert not psutil.wait_procs(seen, timeout=60)[1]
         thread = threading.Thread(target=read, args=(client,))
         thread.start()
         assert began.wait(60)
         seen = reading(home)
         (serving,) = processes(home)
         serving.terminate()
-        assert not psutil.wait_procs([serving, *seen], timeout=20)[1]
+        assert not psutil.wait_procs([serving, *seen], timeout=60)[1]
     assert list((home / "datasets").iterdir()) == []
     connection.close()
     thread.join(30)
