@@ -23,7 +23,7 @@ LOG: Final = logging.getLogger(__name__)
 # An engine whose last sign of life is older than this has stopped; the store's epoch fences it off, should it wake.
 TENURE_S: Final = 10.0
 SIGN_EVERY_S: Final = 2.0
-CONFIRM_S: Final = 1.0
+CONFIRM_S: Final = 2 * SIGN_EVERY_S
 KILL_S: Final = 10.0  # A killed process is gone within this, unless it waits for a disk.
 FENCED: Final = 3  # The exit code of a process that finds itself fenced off.
 
@@ -108,12 +108,12 @@ def _evict(path: Path, lock: IO[str]) -> None:
 
 
 def _stands_still(lock: IO[str]) -> bool:
-    """Whether the last sign of life is old; asked twice, since a new holder has the lock before it gives its first."""
-    for pause_s in (CONFIRM_S, 0.0):
-        if time.time() - os.fstat(lock.fileno()).st_mtime < TENURE_S:
-            return False
-        time.sleep(pause_s)
-    return True
+    """Whether the last sign of life is old, and no other one comes: clocks are set, and machines sleep."""
+    signed = os.fstat(lock.fileno()).st_mtime
+    if 0.0 <= time.time() - signed < TENURE_S:
+        return False
+    time.sleep(CONFIRM_S)
+    return os.fstat(lock.fileno()).st_mtime == signed
 
 
 def _identity(pid: int) -> str:

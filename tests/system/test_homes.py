@@ -54,6 +54,14 @@ def test_an_engine_that_took_over_holds_the_lock(tmp_path: Path, way: str) -> No
             assert list(Client(after).runs()) == []
 
 
+@pytest.mark.parametrize("ahead_s", [-3600.0, 3600.0])
+def test_a_clock_that_was_set_is_no_sign_of_death(tmp_path: Path, ahead_s: float) -> None:
+    with engine(tmp_path) as connection:
+        os.utime(tmp_path / "engine.lock", (0, time.time() + ahead_s))
+        assert "another engine works" in start(tmp_path, f"unix:{tmp_path}/other.sock").stderr
+        assert list(Client(connection).runs()) == []
+
+
 def test_a_busy_engine_is_not_taken_over_from(tmp_path: Path) -> None:
     with engine(tmp_path) as connection:
         signed = (tmp_path / "engine.lock").stat().st_mtime_ns

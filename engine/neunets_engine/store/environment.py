@@ -33,6 +33,7 @@ FIRST_MAP_BYTES: Final = 64 << 20
 # More jobs in one transaction do not make it faster: 100 puts cost about as much as one.
 MAX_GROUP: Final = 256
 OUT_OF_ADDRESSES: Final = 4  # The exit code of a process that can no longer map the store.
+WRITER_FAILED: Final = 5  # The exit code of a process whose writer thread has met what nobody expected.
 # Some ten transactions that pause runs.
 RESERVE_BYTES: Final = 1 << 20
 
@@ -161,7 +162,7 @@ class Environment:
         self._map_lock = threading.Lock()
         self._fence: tuple[int, Callable[[], None]] | None = None
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._write_groups, name="store-writer", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="store-writer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
@@ -203,6 +204,13 @@ class Environment:
         self._tasks.put(_Task(work, loop, done))
         # A cancelled caller must not leave its write half known: it is committed all the same.
         return await asyncio.shield(done)
+
+    def _work(self) -> None:
+        try:
+            self._write_groups()
+        except BaseException:  # the thread's outermost loop: without the thread, every write would wait for ever
+            LOG.critical("the store's writer has failed, and the engine ends", exc_info=True)
+            os._exit(WRITER_FAILED)
 
     def _write_groups(self) -> None:
         while (task := self._tasks.get()) is not None:

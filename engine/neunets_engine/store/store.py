@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 from google.protobuf.message import Message
 
@@ -40,7 +41,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._env = Environment(folder)
-        self._watchers: dict[str, asyncio.Event] = {}
+        self._watchers: WeakValueDictionary[str, asyncio.Event] = WeakValueDictionary()  # as long as one waits
         self.synthesizers = SynthesizerStore(self._env)
 
     def close(self) -> None:
