@@ -33,10 +33,12 @@ class KeptProcess:
         output: int,
         directory: Path | None = None,
         folder: Path | None = None,
+        errors: int | None = None,
     ) -> None:
-        """`output`: a descriptor for what it prints; `folder` is removed once all has ended.
+        """`output`: a descriptor for what it prints; `errors`: for stderr, where that is another.
 
-        Raises: OSError if no process can be started; `error` tells where the command itself cannot be.
+        `folder` is removed once all has ended. Raises: OSError if no process can be started; `error` tells where the
+        command itself cannot be.
         """
         self._mark = secrets.token_hex(8)
         self._control, theirs = socket.socketpair()
@@ -47,7 +49,7 @@ class KeptProcess:
                     [sys.executable, "-I", "-S", str(KEEPER), str(theirs.fileno()), str(folder or ""), *command],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
-                    stderr=output,
+                    stderr=output if errors is None else errors,
                     env={**environment, MARK: self._mark},
                     cwd=directory,
                     pass_fds=[theirs.fileno()],

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from neunets.errors import Busy, IllegalTransition, InvalidRequest, NeunetsError, NotFound, UnsupportedProblem
+from neunets.errors import Busy, IllegalTransition, InvalidRequest, NeunetsError, NotFound, NotReady, UnsupportedProblem
 from neunets.graph.v1 import graph_pb2
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -46,6 +46,8 @@ LOG: Final = logging.getLogger(__name__)
 # Lines of a plugin's output that a run's log keeps; the plugin's own log file has them all.
 LINES_A_RUN: Final = 200
 REASON_LETTERS: Final = 1024
+# For a plugin to start, and to say whether it can work on a problem.
+CHECK_S: Final = 120.0
 # Between two looks whether a full disk has room again.
 ROOM_EVERY_S: Final = 0.2
 
@@ -140,7 +142,7 @@ class Supervisor:
     async def check(self, spec: service_pb2.RunSpec) -> service_pb2.Dataset:
         """Everything that can be refused before a run is kept.
 
-        Raises: InvalidRequest, NotFound, UnsupportedProblem; IllegalTransition where the data are damaged.
+        Raises: InvalidRequest, NotFound, UnsupportedProblem, NotReady; IllegalTransition where the data are damaged.
         """
         try:
             dataset = self._resources.store.dataset(spec.dataset)
@@ -156,12 +158,21 @@ class Supervisor:
         if plugin.is_draining:
             text = f"{spec.synthesizer} is draining: `neunets synthesizers drain {spec.synthesizer} --resume`"
             raise IllegalTransition(f"{text}, or choose another", state="DRAINING")
+        try:
+            async with asyncio.timeout(CHECK_S):
+                await self._ask(spec, setting, plugin)
+        except TimeoutError:
+            text = f"synthesizer {spec.synthesizer} has not answered within {CHECK_S:g} s whether it can work on this"
+            raise NotReady(text) from None
+        return dataset
+
+    async def _ask(self, spec: service_pb2.RunSpec, setting: Setting, plugin: Plugin) -> None:
+        """Whether the plugin can work on this."""
         await plugin.channel()
-        self._check_place(spec, dataset, plugin)
+        self._check_place(spec, setting.dataset, plugin)
         await self._check_settings(spec, plugin)
         session = PluginSession(plugin, setting.opening("check", self._epoch, self._resources.slots), lambda after: [])
         await session.check()
-        return dataset
 
     def start(self, run_id: str, interrupted: bool) -> None:
         """Drive a run from where it stands. `interrupted`: the engine before this one died under it.

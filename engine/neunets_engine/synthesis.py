@@ -347,7 +347,7 @@ class Synthesis:
     async def _end_search(self, why: str) -> None:
         if why:
             await self._log(f"the search is over: {why}")
-        await self._resources.store.end_search(self._id, why)
+        await self._resources.store.end_search(self._id, why[:256])
 
     async def _close_session(self) -> None:
         """A run that the engine leaves as it is stays open: the next engine opens it again."""

@@ -191,6 +191,19 @@ def test_an_address_open_to_other_machines_is_refused(tmp_path: Path) -> None:
     assert "127.0.0.1" in done.stderr
 
 
+def test_up_lists_the_synthesizers_with_their_states(tmp_path: Path) -> None:
+    manifest = tmp_path / "plugin.toml"
+    manifest.write_text('name = "elsewhere"\nendpoint = "127.0.0.1:1"\n')
+    words = ["up", "--listen", f"unix:{tmp_path}/s", "--home", tmp_path / "home", "--plugin", manifest]
+    with subprocess.Popen([*CLI, *map(str, words)], stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        listed = next(line for line in process.stderr if "synthesizers: " in line)
+        process.terminate()
+        process.stderr.read()
+    assert "elsewhere REMOTE 127.0.0.1:1, " in listed
+    assert "random INSTALLED" in listed
+
+
 @pytest.mark.parametrize(
     "ending",
     [

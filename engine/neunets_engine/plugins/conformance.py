@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import shlex
 import sys
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from neunets.errors import InvalidRequest, NotReady
 from neunets.service.v1 import service_pb2
+from neunets_engine.kept import KeptProcess
 from neunets_engine.plugins.catalog import Manifest
 
 __all__ = ["LEVELS", "conform"]
@@ -41,28 +43,33 @@ async def conform(manifest: Manifest, level: str) -> AsyncIterator[service_pb2.C
         command += ["--endpoint", manifest.endpoint]
     else:
         command += ["--command", shlex.join(manifest.command), "--directory", str(manifest.directory or Path.cwd())]
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=LONGEST_LINE,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    complaints = asyncio.create_task(process.stderr.read())
+    async with _pipe() as (told, printed), _pipe() as (complaints, complained):
+        process = KeptProcess(command, os.environ, printed, errors=complained)
+        os.close(printed)
+        os.close(complained)
+        complaint = asyncio.create_task(complaints.read())
+        try:
+            async for line in told:
+                yield _response(json.loads(line))
+            if await process.wait() not in (0, 1):
+                said = (await complaint).decode(errors="replace").strip().splitlines()
+                raise NotReady(f"{manifest.name} could not be checked: {said[-1] if said else 'the kit said nothing'}")
+        finally:
+            complaint.cancel()
+            await process.end()  # with the plugin that the kit has started
+
+
+@contextlib.asynccontextmanager
+async def _pipe() -> AsyncIterator[tuple[asyncio.StreamReader, int]]:
+    """Its end to read, and the descriptor to write, which is the receiver's to close."""
+    read, written = os.pipe()
+    reader = asyncio.StreamReader(LONGEST_LINE)
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read, "rb"))
     try:
-        async for line in process.stdout:
-            yield _response(json.loads(line))
-        if await process.wait() not in (0, 1):
-            said = (await complaints).decode(errors="replace").strip().splitlines()
-            raise NotReady(f"{manifest.name} could not be checked: {said[-1] if said else 'the kit said nothing'}")
+        yield reader, written
     finally:
-        complaints.cancel()
-        if process.returncode is None:
-            process.terminate()  # the kit ends its plugin
-        with contextlib.suppress(asyncio.CancelledError):
-            await process.wait()
+        transport.close()
 
 
 def _response(entry: dict[str, Any]) -> service_pb2.CheckSynthesizerResponse:

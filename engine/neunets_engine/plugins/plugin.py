@@ -180,6 +180,8 @@ class Plugin:
         self._channel: grpc.aio.Channel | None = None
         self._health: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
+        self._start: asyncio.Task[grpc.aio.Channel] | None = None
+        self._is_stopping = False
         self._ending = asyncio.Lock()
         self._given_up = 0  # the last incarnation that was
         self._faults: list[float] = []
@@ -196,36 +198,50 @@ class Plugin:
     async def channel(self) -> grpc.aio.Channel:
         """The channel to the running plugin, which is started where it is not.
 
-        Raises: PluginFault if the plugin is quarantined, or a pinned file of its is another; NotReady if it runs
-        elsewhere and is not there.
+        Raises: PluginFault if the plugin is quarantined, a pinned file of its is another, or it describes itself with
+        what cannot be; NotReady if it runs elsewhere and is not there, needs too much time, or is stopped meanwhile.
         """
         async with self._starting:
-            while True:
-                await self._notice_end()
-                if self.state is PluginState.QUARANTINED:
-                    raise PluginFault(self._blame())
-                if self._channel is not None and self.link.is_up():
-                    await self._await_ready(self._channel)
-                    return self._channel
-                await self._drop()
-                if self._delay_s:
-                    await asyncio.sleep(self._delay_s * random.uniform(0.5, 1.0))
-                self._delay_s = min(max(2 * self._delay_s, FIRST_DELAY_S), LONGEST_DELAY_S)
-                try:
-                    connected = await self.link.connect()
-                except (PluginUnavailable, OSError) as error:
-                    self.fault(str(error))
-                    continue
-                try:
-                    check_description(self.name, connected.description)
-                except PluginFault:
-                    await connected.channel.close(None)
-                    await self.link.cut()
-                    raise
-                self._channel, self.description = connected.channel, connected.description
-                self.incarnation += 1
-                self.state = PluginState.READY
-                self._health = asyncio.create_task(self._watch_health(self._channel))
+            self._start = asyncio.ensure_future(self._started())
+            try:
+                return await self._start
+            except asyncio.CancelledError:
+                if self._is_stopping:
+                    raise NotReady(f"synthesizer {self.name} is stopped, as its engine or its user wants") from None
+                raise
+
+    async def _started(self) -> grpc.aio.Channel:
+        while True:
+            await self._notice_end()
+            if self.state is PluginState.QUARANTINED:
+                raise PluginFault(self._blame())
+            if self._channel is not None and self.link.is_up():
+                await self._await_ready(self._channel)
+                return self._channel
+            await self._drop()
+            if self._delay_s:
+                await asyncio.sleep(self._delay_s * random.uniform(0.5, 1.0))
+            self._delay_s = min(max(2 * self._delay_s, FIRST_DELAY_S), LONGEST_DELAY_S)
+            try:
+                self._take(await self._connected())
+            except (PluginUnavailable, OSError) as error:
+                self.fault(str(error))
+
+    async def _connected(self) -> Connected:
+        connected = await self.link.connect()
+        try:
+            check_description(self.name, connected.description)
+        except PluginFault:
+            await connected.channel.close(None)
+            await self.link.cut()
+            raise
+        return connected
+
+    def _take(self, connected: Connected) -> None:
+        self._channel, self.description = connected.channel, connected.description
+        self.incarnation += 1
+        self.state = PluginState.READY
+        self._health = asyncio.create_task(self._watch_health(self._channel))
 
     async def _await_ready(self, channel: grpc.aio.Channel) -> None:
         """Ask a plugin that needs time how it is. Raises: NotReady where it needs too much of it."""
@@ -288,7 +304,12 @@ class Plugin:
             await self.give_up(self.incarnation, "between two calls")
 
     async def stop(self) -> None:
+        """End it, also while it is being started."""
+        self._is_stopping = True
+        if self._start is not None:
+            self._start.cancel()
         async with self._starting:
+            self._is_stopping = False
             await self._drop()
             if self.state is not PluginState.QUARANTINED:
                 self.state = self._absent()

@@ -38,7 +38,8 @@ ASSESS_DEADLINE_S: Final = 10.0
 PROPOSE_FACTOR: Final = 3.0
 SHORTEST_PROPOSE_S, LONGEST_PROPOSE_S = 5.0, 600.0
 MOST_WANTED: Final = 64
-MOST_NOTES: Final = 16
+# Remarks of a plugin that a run keeps.
+MOST_NOTES: Final = 64
 # Of Propose for a plugin that does not say.
 USUAL_P99_S: Final = 20.0
 # Errors of a plugin that is at work, or says that it will be later.
@@ -68,6 +69,7 @@ class PluginSession:
         self._deaths = set[int]()  # first events of the batches within which the plugin has ended
         self._careful_until = 0  # the last event of those batches
         self._notes: list[str] = []
+        self._noted = 0
 
     def amend(self, problem: synthesizer_pb2.Problem) -> None:
         """What became known of the data before the run was opened."""
@@ -253,7 +255,8 @@ class PluginSession:
             self._applied = min(error.applied_seq, self._sent)
 
     def _note(self, diagnostics: Sequence[synthesizer_pb2.Diagnostic]) -> None:
-        for remark in diagnostics[: MOST_NOTES - len(self._notes)]:
+        for remark in diagnostics[: MOST_NOTES - self._noted]:
+            self._noted += 1
             self._notes.append(f"{remark.code} {remark.path}: {remark.summary}")
 
     def _open_deadline_s(self) -> float:

@@ -32,7 +32,7 @@ def up(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Run an engine in the foreground; unfinished runs go on."""
+    """Run an engine in the foreground; it lists its synthesizers with their states, and unfinished runs go on."""
     folder = home or default_home()
     command = [sys.executable, "-P", "-m", "neunets_engine", "--home", str(folder), "--listen", listen]
     command += [word for entry in plugin or () for word in ("--plugin", entry)]
