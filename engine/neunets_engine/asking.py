@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "beside"]
 
 # Granted to every question, so that the last results of a search that has used its time are still told.
 GRACE_S: Final = 2.0
@@ -52,3 +52,14 @@ class Asking:
             if not working.done():
                 working.cancel()
                 await asyncio.wait([working])
+
+
+async def beside(write: Coroutine[Any, Any, None], work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of `work`, which is done while something is written. Raises: the first error of either."""
+    try:
+        async with asyncio.TaskGroup() as both:
+            both.create_task(write)
+            working = both.create_task(work)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return working.result()

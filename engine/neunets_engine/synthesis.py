@@ -15,7 +15,7 @@ from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.worker.v1 import worker_pb2
-from neunets_engine.asking import Asking
+from neunets_engine.asking import Asking, beside
 from neunets_engine.budget import EXPORT_RESERVE_S, BudgetPlan
 from neunets_engine.closing import Closing
 from neunets_engine.intake import Intake, Kin
@@ -209,7 +209,7 @@ class Synthesis:
         """What the synthesizer asks for; where nothing trains, the time of it."""
         self._plugin.progressed()
         if self._rest.begin(wait, self._record().run.trials_ended) and wait.reason:
-            await self._resources.store.note_wait(self._id, wait.reason[:256])
+            await self._resources.store.note_wait(self._id, sentence(wait.reason))
         if self._resources.scheduler.open_trials(self._id) == 0:
             pause_s = min(self._rest.idle_s(), max(self._left_s(), SHORTEST_WAIT_S))
             with contextlib.suppress(TimeoutError):
@@ -347,7 +347,7 @@ class Synthesis:
     async def _end_search(self, why: str) -> None:
         if why:
             await self._log(f"the search is over: {why}")
-        await self._resources.store.end_search(self._id, why[:256])
+        await self._resources.store.end_search(self._id, sentence(why))
 
     async def _close_session(self) -> None:
         """A run that the engine leaves as it is stays open: the next engine opens it again."""
@@ -393,13 +393,7 @@ class Synthesis:
 
     async def _in(self, state: State, work: Coroutine[None, None, Result]) -> Result:
         """Do `work` in a state, which is written meanwhile: `work` is what may be done again after a crash."""
-        try:
-            async with asyncio.TaskGroup() as both:
-                both.create_task(self._move(state))
-                working = both.create_task(work)
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return working.result()
+        return await beside(self._move(state), work)
 
     async def _move(self, target: State) -> None:
         """Go on, unless a stop came in between."""

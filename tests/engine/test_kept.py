@@ -13,15 +13,22 @@ import pytest
 
 from neunets_engine.kept import KeptProcess, how_ended
 
-# Starts what tries to get away: with a session of its own, twice forked, without an environment; prints "ready".
+# Starts what tries to get away: with a session of its own, twice forked, without an environment. It prints "ready" when
+# all four run.
 PARENT = """
-import os, subprocess, sys, time
+import os, pathlib, subprocess, sys, time
 sleep = ["sleep", sys.argv[1]]
 subprocess.Popen(sleep)
 subprocess.Popen(sleep, start_new_session=True)
 subprocess.Popen(["sh", "-c", f"setsid sleep {sys.argv[1]} & exit 0"])
 subprocess.Popen(["env", "-i", "setsid", "/bin/sleep", sys.argv[1]])
-time.sleep(0.2)
+def is_family(process):
+    try:
+        return process.joinpath("cmdline").read_bytes().split(b"\\0")[1:2] == [sys.argv[1].encode()]
+    except OSError:
+        return False
+while sum(map(is_family, pathlib.Path("/proc").glob("[0-9]*"))) < 4:
+    time.sleep(0.01)
 print("ready", flush=True)
 exec(sys.argv[2])
 """
@@ -43,7 +50,6 @@ async def started(mark: str, then: str = LIVES, folder: Path | None = None) -> K
     os.close(writer)
     with os.fdopen(reader) as pipe:
         assert await asyncio.to_thread(pipe.readline) == "ready\n"
-    assert len(family(mark)) == 4
     return process
 
 
