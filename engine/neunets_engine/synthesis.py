@@ -27,7 +27,7 @@ from neunets_engine.quotas import MOST_REJECTED, MOST_RULES, REJECTED_SHARE, ver
 from neunets_engine.resources import Resources
 from neunets_engine.setting import Setting
 from neunets_engine.starts import TrainerDown
-from neunets_engine.waiting import Rest
+from neunets_engine.waiting import SHORTEST_S, Rest
 from neunets_engine.words import ending_words, pausing_words, verdict_words
 
 __all__ = ["Synthesis"]
@@ -38,8 +38,6 @@ REJECTED_IN_A_ROW: Final = 20
 MOST_WANTED: Final = 64
 # Between two looks whether a worker is there.
 LOOK_EVERY_S: Final = 1.0
-# The pauses of a plugin that is asked again and again.
-SHORTEST_WAIT_S: Final = 0.05
 # For a plugin to close a run; the second where it has not answered before.
 CLOSE_S, HASTY_CLOSE_S = 10.0, 1.0
 VERDICTS = synthesizer_pb2.AssessResponse
@@ -211,7 +209,7 @@ class Synthesis:
         if self._rest.begin(wait, self._record().run.trials_ended) and wait.reason:
             await self._resources.store.note_wait(self._id, sentence(wait.reason))
         if self._resources.scheduler.open_trials(self._id) == 0:
-            pause_s = min(self._rest.idle_s(), max(self._left_s(), SHORTEST_WAIT_S))
+            pause_s = min(self._rest.idle_s(), max(self._left_s(), SHORTEST_S))
             with contextlib.suppress(TimeoutError):
                 await self._woken(pause_s)
 
@@ -250,7 +248,7 @@ class Synthesis:
             return
         late_s = max(self._plan.late_s(self._used_s(), is_first=not self._record().run.best_trial), 1.0)
         rest_s = self._rest.left_s() if not self._is_over() and self._wanted() > 0 else float("inf")
-        within_s = min(late_s, max(rest_s, SHORTEST_WAIT_S))
+        within_s = min(late_s, max(rest_s, SHORTEST_S))
         try:
             await self._woken(within_s if within_s < float("inf") else None)
         except TimeoutError:
@@ -305,8 +303,6 @@ class Synthesis:
                 told = True
                 self._resources.scheduler.order(self._id, worker_pb2.ORDER_FINISH)
             await self._await_result()
-
-    # The end
 
     async def _finalize(self) -> None:
         self._resources.scheduler.stops.close(self._id)

@@ -8,7 +8,7 @@ from typing import Final
 
 from neunets.synthesizer.v1 import synthesizer_pb2
 
-__all__ = ["Rest"]
+__all__ = ["SHORTEST_S", "Rest"]
 
 # The least pause before a plugin is asked again, which doubles with each Wait in a row.
 SHORTEST_S, MOST_BACK_OFF_S = 0.05, 5.0
