@@ -30,6 +30,8 @@ __all__ = ["Reader"]
 LOG: Final = logging.getLogger(__name__)
 SCRATCH: Final = "part-"
 MOST_AT_ONCE: Final = 4
+# Between the end of its pipe and its own.
+LAST_S: Final = 5.0
 ENDING: Final = "the engine ends: read these data again with the next one"
 # There is no PATH: nothing that reads a file has to find another program.
 ALLOWED: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PYTHONPATH", "TMPDIR", "VIRTUAL_ENV")
@@ -100,9 +102,10 @@ class Reader:
             except TimeoutError:
                 found = f"nothing was read for {task.bounds.patience_s:g} s"
                 raise _refusal(task, folder, found, "look after the disk or the network it lies on") from None
-            except (asyncio.IncompleteReadError, ConnectionError):
-                code = await process.wait()
-                found = f"the process that read it was ended by signal {-code}" if code < 0 else f"it ended with {code}"
+            except (asyncio.IncompleteReadError, ConnectionError, ValueError):
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), LAST_S)
+                found = f"the process that read it {_how_ended(process.returncode)}"
                 raise _refusal(task, folder, found, "replace or remove it, or free memory") from None
             finally:
                 await _end(process)
@@ -131,6 +134,12 @@ async def _end(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         os.killpg(process.pid, signal.SIGKILL)
     await process.wait()
+
+
+def _how_ended(code: int | None) -> str:
+    if code is None:
+        return "spoke nonsense"
+    return f"was ended by signal {-code}" if code < 0 else f"ended with code {code}"
 
 
 def _refusal(task: Task, folder: Path, found: str, fix: str) -> InvalidRequest:
