@@ -71,7 +71,8 @@ class Artifacts:
 
     def _write(self, path: str, data: bytes) -> None:
         """Readers never see half a file: it gets its name once it is whole. Two threads may write the same bytes."""
-        self._fs.makedirs(path.rpartition("/")[0], exist_ok=True)
+        folder = path.rpartition("/")[0]
+        self._fs.makedirs(folder, exist_ok=True)
         scratch = f"{path}.{uuid4().hex}.part"
         try:
             self._fs.pipe_file(scratch, data)
@@ -79,7 +80,8 @@ class Artifacts:
                 _sync(scratch)
             self._fs.mv(scratch, path)
             if self._is_local:
-                _sync(path.rpartition("/")[0])
+                _sync(folder)
+                _sync(self._root)  # `folder` may be new
         except OSError:
             with contextlib.suppress(OSError):
                 self._fs.rm_file(scratch)  # half a file would fill the disk for nothing

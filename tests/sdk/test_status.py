@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent import futures
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import pytest
 
 from neunets import errors
 from neunets.errors import (
+    Busy,
     InvalidGraph,
     InvalidRequest,
     NeunetsError,
@@ -205,3 +208,11 @@ def test_a_long_message_is_cut_rather_than_lost(failure, ask, tmp_path):
     error = rpc_error(failure(PluginFault("ü" * 100_000, where="y" * 100_000), tmp_path, ask))
     assert type(error) is PluginFault
     assert error.message.startswith("üüü")
+
+
+@pytest.mark.parametrize("failure", [failure_sync, failure_aio])
+def test_a_server_that_the_system_gives_no_more_files_is_busy(failure, tmp_path: Path) -> None:
+    told = rpc_error(failure(OSError(errno.EMFILE, os.strerror(errno.EMFILE)), tmp_path, describe))
+    assert isinstance(told, Busy)
+    assert "Too many open files" in told.message
+    assert "ulimit -n" in told.message

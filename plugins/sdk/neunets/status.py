@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
@@ -46,6 +47,13 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 # gRPC drops answers whose trailers pass 8 KiB, and the message is in there twice, once percent-encoded.
 LONGEST_MESSAGE: Final = 1024
 LONGEST_VALUE: Final = 256
+# What an operator does where the system gives a server no more.
+EXHAUSTED: Final = {
+    errno.EMFILE: "close connections to it, or start it with more open files (ulimit -n)",
+    errno.ENFILE: "close programs that hold files open",
+    errno.ENOMEM: "free memory",
+    errno.EAGAIN: "end processes, or allow more (ulimit -u)",
+}
 
 Code: TypeAlias = grpc.StatusCode
 
@@ -202,6 +210,9 @@ def _status(method: str, error: Exception) -> tuple[Code, str, tuple[tuple[str, 
     """(code, message, trailing metadata) of whatever a servicer raised; what is not ours is logged."""
     if isinstance(error, NotImplementedError):
         return Code.UNIMPLEMENTED, str(error) or f"{method} is not implemented", ()
+    if isinstance(error, OSError) and error.errno in EXHAUSTED:
+        LOG.error("%s raised: %s", method, error)
+        error = Busy(f"this process has no more of what it needs ({error.strerror}): {EXHAUSTED[error.errno]}")
     if not isinstance(error, NeunetsError):
         LOG.error("%s raised", method, exc_info=error)
         error = NeunetsError(f"{type(error).__name__}: {error}")
