@@ -196,7 +196,7 @@ class Synthesis:
             match answer.WhichOneof("outcome"):
                 case "proposals":
                     self._rest.end()
-                    await self._admit(request_id, list(answer.proposals.candidates)[:free])
+                    await self._admit(request_id, answer.proposals.candidates[:free])
                 case "wait":
                     await self._wait(answer.wait)
                 case _:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from neunets.cost import cost
 from neunets.errors import InvalidGraph
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_from_proto
@@ -123,7 +124,7 @@ class Board:
             params = f"{self.params.get(trial.candidate, 0):,}"
             values = [figure.text(trial.metrics) for figure in figures]
             table.add_row(shown, params, trial.status, trial.progress(), *values, seconds, style=style)
-        return Group(Text(self.head()), table)
+        return Group(Text(printable(self.head())), table)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Group]:
         yield self.table((*COLUMNS, *LAST_COLUMNS) if options.max_width >= WIDE else COLUMNS)
@@ -147,7 +148,7 @@ def follow(responses: Iterable[service_pb2.WatchRunResponse], console: Console) 
 
 
 def print_line(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _name(state: service_pb2.RunState.ValueType) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
 
+from neunets.sentences import printable
 from neunets_engine.export.measures import Calibration, Measures
 from neunets_engine.export.svg import shorten
 
@@ -73,8 +75,10 @@ def percent(value: float) -> str:
 
 
 def cell(text: str) -> str:
-    """A bar would end the cell, and so would a line break."""
-    return " ".join(text.replace("|", "\\|").split())
+    """A bar would end the cell, and so would a line break; a name is no HTML, which Markdown would let through."""
+    words = printable(" ".join(text.split())).replace("|", "\\|")
+    is_code = words[:1] == words[-1:] == "`" and "`" not in words[1:-1]
+    return words if is_code else html.escape(words, quote=False)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,8 @@ from itertools import pairwise
 from typing import Final, TypeAlias
 from xml.etree import ElementTree
 
+from neunets.sentences import printable
+
 __all__ = ["INK", "MONO", "PALE", "SANS", "Point", "Sheet", "columns", "shorten"]
 
 Point: TypeAlias = tuple[float, float]  # pixels, from the top left corner
@@ -28,7 +30,7 @@ class Sheet:
     def __init__(self, width: float, height: float, title: str) -> None:
         size = {"width": _number(width), "height": _number(height), "viewBox": f"0 0 {width:.0f} {height:.0f}"}
         self._root = ElementTree.Element("svg", {"xmlns": "http://www.w3.org/2000/svg", "role": "img", **size})
-        ElementTree.SubElement(self._root, "title").text = title
+        ElementTree.SubElement(self._root, "title").text = printable(title)
         self.box((0.0, 0.0), (width, height), GROUND)
 
     def box(self, corner: Point, size: Point, fill: str, edge: str = "none", radius: float = 0.0) -> None:
@@ -59,11 +61,11 @@ class Sheet:
         place = {"x": _number(at[0]), "y": _number(at[1]), "font-family": style, "font-size": "11", "fill": INK}
         given = {key.replace("_", "-"): value for key, value in attributes.items()}
         # Two spaces in a name are two spaces.
-        self._add("text", {**place, **given, "style": "white-space:pre"}).text = words
+        self._add("text", {**place, **given, "style": "white-space:pre"}).text = printable(words)
 
     def hint(self, words: str) -> None:
         """Said where the mouse rests on what was drawn last."""
-        ElementTree.SubElement(self._root[-1], "title").text = words
+        ElementTree.SubElement(self._root[-1], "title").text = printable(words)
 
     def to_bytes(self) -> bytes:
         return b"<?xml version='1.0' encoding='utf-8'?>\n" + ElementTree.tostring(self._root, "unicode").encode()

@@ -17,6 +17,7 @@ from neunets.errors import (
     NotReady,
     UnsupportedProblem,
 )
+from neunets.sentences import printable
 from neunets_client.cli.codes import CODES, FAILED, INTERRUPTED, OK, REFUSED, UNREACHABLE
 from neunets_client.cli.data import inspect
 from neunets_client.cli.machine import backup, doctor, up
@@ -105,5 +106,5 @@ def main() -> NoReturn:
 
 
 def _exit(text: str, code: int) -> NoReturn:
-    print(" ".join(text.split()), file=sys.stderr)
+    print(printable(" ".join(text.split())), file=sys.stderr)
     sys.exit(code)

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from neunets.errors import InvalidRequest, UnsupportedProblem
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.options import Fit, FitOption, Home, ImageSize, Json, Seed, Server, check_folder, image_size_of
 from neunets_client.cli.show import register
@@ -62,7 +63,7 @@ def _write_sheet(client: Client, dataset: str, images: int, out: Path) -> Path |
         png = client.preview(dataset, images)
         out.write_bytes(png)
     except UnsupportedProblem as error:
-        print(f"no contact sheet: {error.message}", file=sys.stderr)
+        print(f"no contact sheet: {printable(error.message)}", file=sys.stderr)
         return None
     except OSError as error:
         raise InvalidRequest("--out", f"{out} cannot be written: {error.strerror}") from error
@@ -141,7 +142,7 @@ def _fit(dataset: service_pb2.Dataset) -> str:
 def _classes(dataset: service_pb2.Dataset) -> Table:
     table = Table("class", "training examples", "share")
     for name, rows in list(zip(dataset.classes, dataset.class_rows, strict=True))[:MOST_CLASSES]:
-        table.add_row(Text(name), f"{rows:,}", f"{rows / dataset.train_rows:.1%}")  # no markup: it is the user's
+        table.add_row(Text(printable(name)), f"{rows:,}", f"{rows / dataset.train_rows:.1%}")
     if len(dataset.classes) > MOST_CLASSES:
         table.add_row(f"and {len(dataset.classes) - MOST_CLASSES} more", "", "")
     return table

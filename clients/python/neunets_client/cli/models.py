@@ -18,6 +18,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from neunets.errors import InvalidRequest
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.codes import FAILED
 from neunets_client.cli.options import Home, Json, Server, check_folder, model_name, run_name
@@ -75,7 +76,7 @@ def lineage(
         Console().print(family_tree(run, shown, ways), soft_wrap=True)
     else:
         for relative in line:
-            print(relative.line())
+            print(printable(relative.line()))
 
 
 def family_tree(title: str, family: Sequence[Relative], bold: Set[str]) -> Tree:
@@ -85,7 +86,7 @@ def family_tree(title: str, family: Sequence[Relative], bold: Set[str]) -> Tree:
     for relative in family:
         style = "bold" if relative.trial in bold else ""
         above = branches.get(relative.parent, tree)
-        branches[relative.trial] = above.add(Text(relative.line(), style))  # no markup: names are a plugin's
+        branches[relative.trial] = above.add(Text(printable(relative.line()), style))  # no markup: names are a plugin's
     return tree
 
 
@@ -100,14 +101,16 @@ def compare(
         found = Client(connection).compare([model_name(model) for model in models])
     table = Table("figure", *(model.trial for model in found.models))
     for row in found.figures:
-        table.add_row(row.name, *("" if math.isnan(value) else f"{value:,.6g}" for value in row.values))
+        table.add_row(
+            Text(printable(row.name)), *("" if math.isnan(value) else f"{value:,.6g}" for value in row.values)
+        )
     rows = [
         {"figure": row.name, "values": [None if math.isnan(value) else value for value in row.values]}
         for row in found.figures
     ]
     show(table, rows, as_json)
     for model, diff in zip(found.models[1:], [] if as_json else found.diffs, strict=False):
-        print(f"{model.trial}: {difference(diff)}")
+        print(printable(f"{model.trial}: {difference(diff)}"))
 
 
 def difference(diff: service_pb2.GraphDiff) -> str:
@@ -167,7 +170,7 @@ def export(
     _compare(model, variants, as_json)
     for variant in variants:
         if variant.refused:
-            print(variant.refused, file=sys.stderr)
+            print(printable(variant.refused), file=sys.stderr)
     if any(variant.refused for variant in variants):
         raise typer.Exit(FAILED)
 
@@ -199,4 +202,4 @@ def predict(model: Path, files: list[Path], as_json: Json = False) -> None:
         print(json.dumps(rows))
         return
     for prediction in predictions:
-        print(f"{prediction.file}\t{prediction.label}\t{prediction.probability:.4f}")
+        print(f"{printable(str(prediction.file))}\t{printable(prediction.label)}\t{prediction.probability:.4f}")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.table import Table
 
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets_client.cli.options import Fit
 from neunets_client.client import Client
@@ -59,9 +60,9 @@ def _tell(dataset: service_pb2.Dataset) -> None:
     """On stderr: how much data there is, and what is odd about it."""
     held_out = ", held out of the data" if dataset.test_held_out else ""
     print(
-        f"{dataset.source}: {len(dataset.classes)} classes, {dataset.train_rows:,} examples to train, "
+        f"{printable(dataset.source)}: {len(dataset.classes)} classes, {dataset.train_rows:,} examples to train, "
         f"{dataset.valid_rows:,} to validate, {dataset.test_rows:,} to test{held_out}",
         file=sys.stderr,
     )
     for warning in dataset.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {printable(warning)}", file=sys.stderr)

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from neunets.errors import InvalidRequest
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
 from neunets_client.cli.codes import FAILED
@@ -163,5 +164,5 @@ def _conclude(
     if as_json:
         print(outcome.to_json())
     if outcome.state not in ("COMPLETED", "STOPPED"):
-        print(f"{outcome.run} is {outcome.state}: {run.reason}", file=sys.stderr)
+        print(f"{outcome.run} is {outcome.state}: {printable(run.reason)}", file=sys.stderr)
         raise typer.Exit(FAILED)

@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
+from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
 from neunets_client.budget import seconds
 from neunets_client.cli.codes import FAILED
@@ -38,7 +40,7 @@ def listed(context: typer.Context, server: Server = None, home: Home = None, as_
         for info in Client(connection).synthesizers():
             row = {"name": info.name, "version": info.description.version, "state": info.state}
             row["conformance"] = info.conformance.summary.partition(",")[0] or "not checked"
-            table.add_row(*row.values(), info.description.summary)
+            table.add_row(*(Text(printable(str(value))) for value in (*row.values(), info.description.summary)))
             rows.append(row | {"summary": info.description.summary})
     show(table, rows, as_json)
 
@@ -55,11 +57,12 @@ def check(
     def tell(outcome: service_pb2.CheckOutcome) -> None:
         print(f"{OUTCOMES.get(outcome.outcome, '?'):8}{outcome.id}", flush=True)
         if outcome.outcome == service_pb2.CheckOutcome.OUTCOME_FAILED:
-            print(f"        {outcome.law}\n        {outcome.reason}", flush=True)
+            reason = "\n".join(map(printable, outcome.reason.splitlines()))
+            print(f"        {outcome.law}\n        {reason}", flush=True)
 
     with Connection(server, home or default_home()) as connection:
         result = Client(connection).check(name, level, tell=tell)
-    print(result.summary)
+    print(printable(result.summary))
     if not result.conformant:
         raise typer.Exit(FAILED)
 

@@ -341,7 +341,9 @@ type Call struct {
 	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// UUID; the same id with other content is refused with ALREADY_EXISTS / REQUEST_ID_REUSED.
 	RequestId string `protobuf:"bytes,3,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Last event that the engine has sent; differs from applied_seq => OUT_OF_RANGE / SEQ_GAP {applied_seq}.
+	// Last event that the engine knows the plugin to have applied: the applied_seq of its last answer to Open or Ingest. In
+	// Propose and Assess another one than the plugin's is refused with OUT_OF_RANGE / SEQ_GAP {applied_seq}. Ingest does not
+	// compare it: there the numbers of the events count, and the first one that is not ignored is applied_seq + 1.
 	LogSeq        uint64 `protobuf:"varint,4,opt,name=log_seq,json=logSeq,proto3" json:"log_seq,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2035,7 +2037,7 @@ func (x *Prediction) GetStddev() float64 {
 type IngestRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Call  *Call                  `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
-	// Contiguous, at most 500.
+	// Contiguous, at most 500 and 1 MiB; a single one may be larger.
 	Events        []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2086,10 +2088,11 @@ func (x *IngestRequest) GetEvents() []*Event {
 }
 
 type IngestResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AppliedSeq    uint64                 `protobuf:"varint,1,opt,name=applied_seq,json=appliedSeq,proto3" json:"applied_seq,omitempty"`
-	Checkpoint    *Checkpoint            `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	Diagnostics   []*Diagnostic          `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Last event that the plugin has applied: that of the request, or a later one that it had already.
+	AppliedSeq    uint64        `protobuf:"varint,1,opt,name=applied_seq,json=appliedSeq,proto3" json:"applied_seq,omitempty"`
+	Checkpoint    *Checkpoint   `protobuf:"bytes,2,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Diagnostics   []*Diagnostic `protobuf:"bytes,3,rep,name=diagnostics,proto3" json:"diagnostics,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }

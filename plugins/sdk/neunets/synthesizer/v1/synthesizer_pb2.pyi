@@ -109,7 +109,10 @@ class Call(google.protobuf.message.Message):
     request_id: builtins.str
     """UUID; the same id with other content is refused with ALREADY_EXISTS / REQUEST_ID_REUSED."""
     log_seq: builtins.int
-    """Last event that the engine has sent; differs from applied_seq => OUT_OF_RANGE / SEQ_GAP {applied_seq}."""
+    """Last event that the engine knows the plugin to have applied: the applied_seq of its last answer to Open or Ingest. In
+    Propose and Assess another one than the plugin's is refused with OUT_OF_RANGE / SEQ_GAP {applied_seq}. Ingest does not
+    compare it: there the numbers of the events count, and the first one that is not ignored is applied_seq + 1.
+    """
     def __init__(
         self,
         *,
@@ -894,7 +897,7 @@ class IngestRequest(google.protobuf.message.Message):
     def call(self) -> global___Call: ...
     @property
     def events(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[global___Event]:
-        """Contiguous, at most 500."""
+        """Contiguous, at most 500 and 1 MiB; a single one may be larger."""
 
     def __init__(
         self,
@@ -915,6 +918,7 @@ class IngestResponse(google.protobuf.message.Message):
     CHECKPOINT_FIELD_NUMBER: builtins.int
     DIAGNOSTICS_FIELD_NUMBER: builtins.int
     applied_seq: builtins.int
+    """Last event that the plugin has applied: that of the request, or a later one that it had already."""
     @property
     def checkpoint(self) -> global___Checkpoint: ...
     @property

@@ -30,8 +30,13 @@ class SynthesizerStub(object):
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
 
-    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
-    What is larger is an ArtifactRef.
+    Limits: a message has at most 1 MiB (servers and clients take 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef. A candidate has at most 512 KiB, with the graph that its lineage makes, 256 steps of
+    lineage, 16 labels, 64 parents; a larger one is rejected with TOO_LARGE, and the log keeps its local_id and rationale
+    alone. Of one Propose the engine takes as many candidates as one event holds. Sentences for people are cut to their
+    limit. Assess has at most 256 rules and as many trials to stop, else it is a fault. A run is PAUSED that has more than
+    10,000 rejected candidates and ten times its trials. EstimateCost, ValidateGraph and ApplyMorphs take at most 512 KiB of
+    graph and 256 steps, else INVALID_ARGUMENT / BAD_FIELD, and compute one call at a time.
 
     Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
     refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
@@ -90,8 +95,13 @@ class SynthesizerServicer(object):
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
 
-    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
-    What is larger is an ArtifactRef.
+    Limits: a message has at most 1 MiB (servers and clients take 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef. A candidate has at most 512 KiB, with the graph that its lineage makes, 256 steps of
+    lineage, 16 labels, 64 parents; a larger one is rejected with TOO_LARGE, and the log keeps its local_id and rationale
+    alone. Of one Propose the engine takes as many candidates as one event holds. Sentences for people are cut to their
+    limit. Assess has at most 256 rules and as many trials to stop, else it is a fault. A run is PAUSED that has more than
+    10,000 rejected candidates and ten times its trials. EstimateCost, ValidateGraph and ApplyMorphs take at most 512 KiB of
+    graph and 256 steps, else INVALID_ARGUMENT / BAD_FIELD, and compute one call at a time.
 
     Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
     refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
@@ -205,8 +215,13 @@ class Synthesizer(object):
     the same key gives the same effect once. At most one call per run is in flight;
     a second one is refused with ABORTED / IN_FLIGHT.
 
-    Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
-    What is larger is an ArtifactRef.
+    Limits: a message has at most 1 MiB (servers and clients take 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+    What is larger is an ArtifactRef. A candidate has at most 512 KiB, with the graph that its lineage makes, 256 steps of
+    lineage, 16 labels, 64 parents; a larger one is rejected with TOO_LARGE, and the log keeps its local_id and rationale
+    alone. Of one Propose the engine takes as many candidates as one event holds. Sentences for people are cut to their
+    limit. Assess has at most 256 rules and as many trials to stop, else it is a fault. A run is PAUSED that has more than
+    10,000 rejected candidates and ten times its trials. EstimateCost, ValidateGraph and ApplyMorphs take at most 512 KiB of
+    graph and 256 steps, else INVALID_ARGUMENT / BAD_FIELD, and compute one call at a time.
 
     Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
     refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;

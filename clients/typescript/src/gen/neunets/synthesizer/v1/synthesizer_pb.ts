@@ -45,7 +45,9 @@ export type Call = Message<"neunets.synthesizer.v1.Call"> & {
   requestId: string;
 
   /**
-   * Last event that the engine has sent; differs from applied_seq => OUT_OF_RANGE / SEQ_GAP {applied_seq}.
+   * Last event that the engine knows the plugin to have applied: the applied_seq of its last answer to Open or Ingest. In
+   * Propose and Assess another one than the plugin's is refused with OUT_OF_RANGE / SEQ_GAP {applied_seq}. Ingest does not
+   * compare it: there the numbers of the events count, and the first one that is not ignored is applied_seq + 1.
    *
    * @generated from field: uint64 log_seq = 4;
    */
@@ -933,7 +935,7 @@ export type IngestRequest = Message<"neunets.synthesizer.v1.IngestRequest"> & {
   call?: Call | undefined;
 
   /**
-   * Contiguous, at most 500.
+   * Contiguous, at most 500 and 1 MiB; a single one may be larger.
    *
    * @generated from field: repeated neunets.synthesizer.v1.Event events = 2;
    */
@@ -952,6 +954,8 @@ export const IngestRequestSchema: GenMessage<IngestRequest> = /*@__PURE__*/
  */
 export type IngestResponse = Message<"neunets.synthesizer.v1.IngestResponse"> & {
   /**
+   * Last event that the plugin has applied: that of the request, or a later one that it had already.
+   *
    * @generated from field: uint64 applied_seq = 1;
    */
   appliedSeq: bigint;
@@ -2281,8 +2285,13 @@ export const ScheduleSchema: GenEnum<Schedule> = /*@__PURE__*/
  * the same key gives the same effect once. At most one call per run is in flight;
  * a second one is refused with ABORTED / IN_FLIGHT.
  *
- * Limits: a message has at most 1 MiB (a server takes 4 MiB), a string 256 bytes unless noted, a map 64 entries.
- * What is larger is an ArtifactRef.
+ * Limits: a message has at most 1 MiB (servers and clients take 4 MiB), a string 256 bytes unless noted, a map 64 entries.
+ * What is larger is an ArtifactRef. A candidate has at most 512 KiB, with the graph that its lineage makes, 256 steps of
+ * lineage, 16 labels, 64 parents; a larger one is rejected with TOO_LARGE, and the log keeps its local_id and rationale
+ * alone. Of one Propose the engine takes as many candidates as one event holds. Sentences for people are cut to their
+ * limit. Assess has at most 256 rules and as many trials to stop, else it is a fault. A run is PAUSED that has more than
+ * 10,000 rejected candidates and ten times its trials. EstimateCost, ValidateGraph and ApplyMorphs take at most 512 KiB of
+ * graph and 256 steps, else INVALID_ARGUMENT / BAD_FIELD, and compute one call at a time.
  *
  * Errors carry an ErrorInfo of the domain "synthesizer.neunets". What the engine does: BAD_FIELD, UNSUPPORTED_PROBLEM:
  * refuses or fails the run, no retry; RUN_NOT_OPEN: Open, replay, retry; SEQ_GAP: sends again from applied_seq + 1;
