@@ -34,6 +34,8 @@ def operators() -> str:
         "",
         "Made from the table in `plugins/sdk/neunets/ops.py`. Shapes are channels first, without the batch.",
         "The padding `same` is ONNX's SAME_UPPER; a pool's stride of 0 is its kernel.",
+        "An attribute that a node leaves out has its default; what each operator costs: "
+        "[any-language.md](any-language.md#cost-and-duplicates).",
         "",
         "| operator | inputs | attributes | what it does |",
         "| --- | --- | --- | --- |",

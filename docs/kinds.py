@@ -37,10 +37,10 @@ def page() -> str:
 
 
 def values(rule: Attribute) -> str:
-    """Of an attribute or an argument, with its default."""
+    """Of an attribute or an argument, with its default; without one it has to be given."""
     kind = "/".join(rule.choices) or rule.kind.__name__
     span = "" if rule.choices or rule.kind is bool else f", {_number(rule.low)}…{_number(rule.high)}"
-    return f"{kind}{span}{'' if rule.default is None else f'; usually {rule.default}'}"
+    return f"{kind}{span}; {'required' if rule.default is None else f'default {rule.default}'}"
 
 
 def _kind(made: type[Morphism]) -> Iterator[str]:

@@ -21,6 +21,38 @@ TITLES: Final = {
     "contract.md": "The contract between engine and synthesizer",
     "service.md": "The engine's service API",
 }
+CONTRACT: Final = """\
+[Launching](launching.md) is how a synthesizer's process begins and ends; [In any other language](any-language.md) is
+the checklist of what it answers."""
+SERVICE_API: Final = """
+## Where it listens
+
+`neunets up` listens on `127.0.0.1:7390`, or where `--listen` says: `HOST:PORT` of this machine, or `unix:PATH`. A
+command without `--server` uses `unix:HOME/engine.sock`, where HOME is `--home`, `NEUNETS_HOME` or
+`~/.local/share/neunets`. Either is the gRPC target of a client; the channel has no TLS. Clients on unix sockets set
+the authority `localhost`, and clients on loopback use no proxy.
+
+## Watching robustly
+
+1. Keep the sequence number of the last event that was received; begin with 0. A message has `event` and, where the
+   request's `most` is above 1, the events of `more` behind it.
+2. Call Watch with that number as `after_seq`. A message without an event is a heartbeat; after 45 s without any
+   message the stream is dead.
+3. Where the stream fails with UNAVAILABLE or DEADLINE_EXCEEDED, or with CANCELLED or INTERNAL without an ErrorInfo
+   (a proxy, a reset), wait 0.2 s to 5 s, growing, with jitter, and go on at 2. Every other status is final.
+4. A stream that ends with OK does not say that the run is over: the engine may have been stopped. Ask Get: stop if
+   `state` is final (COMPLETED, STOPPED, FAILED) or PAUSED, and all events up to its `seq` were received; otherwise
+   go on at 2.
+
+## Figures and metrics
+
+They are fractions of 1 unless a unit ends the name. `Model.result.metrics` are those of `TrialEnded` in [the
+contract](contract.md). `Model.figures` of an exported model are these and `model_bytes`, `latency_ms` (one example,
+one thread), `max_abs_difference` (of the exported file's probabilities and the trainer's) and, where there is a test
+set, `test_accuracy`, `test_balanced_accuracy`, `test_macro_f1`, `test_ece` and `test_brier`. Clients ignore names
+that they do not know."""
+# What no single comment says.
+MORE: Final[Mapping[str, str]] = {"contract.md": CONTRACT, "service.md": SERVICE_API}
 Field = descriptor_pb2.FieldDescriptorProto
 # Numbers of the fields in a descriptor: by them comments are found.
 MESSAGE, ENUM, SERVICE, METHOD, MEMBER, NESTED, NESTED_ENUM, VALUE, SYNTAX, PACKAGE = 4, 5, 6, 2, 2, 3, 4, 2, 12, 2
@@ -31,8 +63,9 @@ def pages() -> Mapping[str, str]:
     buf = Path(sys.executable).parent / "buf"
     image = subprocess.run([buf, "build", "-o", "-"], cwd=PROTOS, stdout=subprocess.PIPE, check=True).stdout
     files = {file.name: file for file in descriptor_pb2.FileDescriptorSet.FromString(image).file}
+    head = "Made from the comments in `protos/`."
     return {
-        page: "\n".join([f"# {TITLES[page]}", "", "Made from the comments in `protos/`.", *_lines(files, names)]) + "\n"
+        page: "\n".join([f"# {TITLES[page]}", "", head, MORE[page], *_lines(files, names)]) + "\n"
         for page, names in PAGES.items()
     }
 
