@@ -16,6 +16,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from neunets import limits
+from neunets.errors import NotReady
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets.sockets import SERVER_OPTIONS
 from neunets.status import AioStatusInterceptor
@@ -96,12 +97,21 @@ async def serve(settings: EngineSettings, stop: asyncio.Event) -> None:
     home = settings.home
     prepare(home)
     with keeping(home), lock_home(home):
-        check_files(home / "store", [home / "artifacts", home / "datasets"])
-        store = Store(home / "store")
+        store = _opened(home)
         try:
             await _serve(settings, store, await store.take_epoch(step_down), stop)
         finally:
             store.close()
+
+
+def _opened(home: Path) -> Store:
+    """Raises: Damaged, DiskFull, NotReady."""
+    try:
+        with keeping(home):
+            check_files(home / "store", [home / "artifacts", home / "datasets"])
+            return Store(home / "store")
+    except OSError as error:
+        raise NotReady(f"the store in {home} cannot be opened: {error}; choose another --home") from error
 
 
 async def _serve(settings: EngineSettings, store: Store, epoch: int, stop: asyncio.Event) -> None:

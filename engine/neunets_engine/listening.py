@@ -42,6 +42,14 @@ def bind(server: grpc.aio.Server, address: str, home: Path, credentials: grpc.Se
 
 
 def _clear(path: Path, home: Path) -> None:
+    """Raises: NotReady."""
+    try:
+        around = path.parent.stat().st_mode
+        if around & stat.S_IWOTH and not around & stat.S_ISVTX:
+            text = f"every user may replace files in {path.parent.resolve()}; name a path in a folder of your own"
+            raise NotReady(f"cannot listen on {UNIX}{path}: {text}")
+    except OSError as error:
+        raise NotReady(f"cannot listen on {UNIX}{path}: {path.parent}: {error.strerror}") from error
     try:
         mode = path.lstat().st_mode
     except FileNotFoundError:

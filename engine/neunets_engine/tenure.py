@@ -132,6 +132,8 @@ def _try_lock(lock: IO[str]) -> bool:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        raise NotReady(f"{lock.name} cannot be locked ({error.strerror}): choose a --home on a local disk") from error
     return True
 
 

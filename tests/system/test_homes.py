@@ -98,6 +98,24 @@ def test_a_socket_in_use_is_not_taken_and_a_stale_one_is(tmp_path: Path) -> None
         process.terminate()
 
 
+def test_a_socket_where_others_may_replace_it_is_refused(tmp_path: Path) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o777)
+    for folder, sentence in ((shared, "every user may replace"), (tmp_path / "none", "No such file")):
+        refused = start(tmp_path / "home", f"unix:{folder}/s.sock")
+        assert refused.returncode == 3
+        assert sentence in refused.stderr
+
+
+def test_a_store_that_is_no_folder_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("")
+    refused = start(tmp_path, f"unix:{tmp_path}/s.sock")
+    assert refused.returncode == 3
+    assert "cannot be opened" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
 def test_a_port_in_use_is_refused_even_if_its_owner_would_share_it(tmp_path: Path) -> None:
     with socket.socket() as other:
         other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
