@@ -21,7 +21,7 @@ TRIALS_A_SLOT: Final = 4
 SHORTEST_TRIAL_S: Final = 2.0
 LONGEST_TRIAL_S: Final = 600.0
 # Less is no training: a run without a network tries no other one in it.
-SHORTEST_FIRST_S: Final = 0.5
+SHORTEST_FIRST_S: Final = 0.1
 # A trial that sees less than about the whole training split once tells networks apart badly; of a slot, roughly.
 EXAMPLES_A_SECOND: Final = 10_000
 # Export, its check and the client's download, inside the budget.
@@ -155,6 +155,10 @@ class BudgetPlan:
             return synthesizer_pb2.Recipe(epochs=FINAL_FACTOR * self._epochs())
         left = self.wall_s - used_s - EXPORT_RESERVE_S - reserve_s
         return synthesizer_pb2.Recipe(device_s=left) if left > 1.0 else synthesizer_pb2.Recipe(epochs=0.0)
+
+    def has_time(self, used_s: float) -> bool:
+        """Whether a training that starts now could still be the final one."""
+        return self.wall_s is None or self.final_total(used_s).device_s > 0.0
 
     def epochs_of(self, total: synthesizer_pb2.Recipe, flops: int, slot_flops: float | None, threads: int) -> float:
         """Epochs that a training will come to, by the measured speed of a slot; `flops` of evaluating one example."""

@@ -147,7 +147,7 @@ class Synthesis:
         scheduler, store = self._resources.scheduler, self._resources.store
         scheduler.check(self._id)
         while not scheduler.has_workers and not self._is_over():
-            if self._plan.search_total(self._used_s(), is_first=True) is None:
+            if not self._plan.has_time(self._used_s()):
                 raise NeunetsError(
                     f"no worker was ready within the budget: after {self._used_s():.0f} s none has asked for work"
                 )

@@ -91,7 +91,7 @@ def test_a_run_without_a_network_trains_one_as_long_as_there_is_time(
     used_s = used * plan.wall_s
     total = plan.trial_total(used_s, flops, speed, is_first=True)
     left_s = plan.wall_s - EXPORT_RESERVE_S - used_s
-    assert (total is not None) or left_s < 3.0
+    assert (total is not None) or left_s < 1.0
     if total is not None and total.WhichOneof("total") == "device_s":
         assert 0.0 < total.device_s <= plan.wall_s - used_s
 

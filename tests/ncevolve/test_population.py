@@ -65,7 +65,9 @@ def test_a_result_that_is_no_number_is_no_parent(value: float) -> None:
     assert not population(ended("a", value)).trained
 
 
-@pytest.mark.parametrize("state", set(TrialState) - {TrialState.SUCCEEDED, TrialState.STOPPED})
+@pytest.mark.parametrize(
+    "state", [state for state in TrialState if state not in (TrialState.SUCCEEDED, TrialState.STOPPED)]
+)
 def test_what_failed_is_no_parent(state: TrialState) -> None:
     found = population(ended("a", state=state), ended("b", state=state))
     assert not found.trained
