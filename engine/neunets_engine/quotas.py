@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from neunets.errors import PluginFault
 from neunets.messages import CANDIDATE_BYTES, LINEAGE_STEPS
 from neunets.sentences import LONGEST, sentence
 from neunets.service.v1 import service_pb2
+from neunets.store.v1 import store_pb2
 from neunets.synthesizer.v1 import synthesizer_pb2
 
-__all__ = ["MOST_REJECTED", "MOST_RULES", "REJECTED_SHARE", "excess", "stub", "verdict_of"]
+__all__ = ["MOST_RULES", "check_rejected", "excess", "stub", "verdict_of"]
 
 MOST_LABELS: Final = 16
 MOST_PARENTS: Final = 64
@@ -37,6 +39,14 @@ def excess(candidate: synthesizer_pb2.Candidate) -> tuple[str, str]:
         if (size := len(text.encode())) > LONGEST:
             return path, f"a string of {size:,} bytes, at most {LONGEST} are allowed"
     return "", ""
+
+
+def check_rejected(record: store_pb2.RunRecord) -> None:
+    """Raises: PluginFault where a run is to keep no more rejected candidates."""
+    run = record.run
+    if run.rejected > max(MOST_REJECTED, REJECTED_SHARE * record.trials):
+        text = f"{run.rejected:,} of its candidates were rejected, {record.trials:,} became trials"
+        raise PluginFault(f"synthesizer {run.spec.synthesizer}: {text}; the run keeps no more of them")
 
 
 def stub(candidate: synthesizer_pb2.Candidate) -> synthesizer_pb2.Candidate:

@@ -23,7 +23,7 @@ from neunets_engine.lifecycle import FINAL, State
 from neunets_engine.mirroring import measure_mirror
 from neunets_engine.pace import Pace
 from neunets_engine.plugins import Plugin, PluginSession
-from neunets_engine.quotas import MOST_REJECTED, MOST_RULES, REJECTED_SHARE, verdict_of
+from neunets_engine.quotas import MOST_RULES, check_rejected, verdict_of
 from neunets_engine.resources import Resources
 from neunets_engine.setting import Setting
 from neunets_engine.starts import TrainerDown
@@ -221,9 +221,7 @@ class Synthesis:
         if taken.admitted:
             self._plugin.progressed()
         record = self._record()
-        if record.run.rejected > max(MOST_REJECTED, REJECTED_SHARE * record.trials):
-            text = f"{record.run.rejected:,} of its candidates were rejected, {record.trials:,} admitted"
-            raise PluginFault(f"synthesizer {self.synthesizer}: {text}; the run keeps no more of them")
+        check_rejected(record)
         in_a_row = record.rejected_in_a_row
         if in_a_row and in_a_row // REJECTED_IN_A_ROW > (in_a_row - len(taken.rejected)) // REJECTED_IN_A_ROW:
             why = taken.rejected[-1].why[0]
