@@ -50,5 +50,7 @@ def check_files(folder: Path, beside: Iterable[Path]) -> None:
 
 
 def _damaged(folder: Path, reason: str) -> Damaged:
-    fix = f"restore {folder.parent} from one that `neunets backup` made, or move it away to begin without its runs"
+    fix = (
+        f"restore {folder.parent} from a backup (`neunets backup` makes one), or move it away to begin without its runs"
+    )
     return Damaged(f"the store in {folder} is damaged ({reason}): {fix}")
