@@ -25,7 +25,9 @@ READ_MEMORY: Final = "NEUNETS_READ_MEMORY"
 
 
 def main() -> int:
-    """Exit codes: 0 asked to end; 2 refused options; 3 the folder or the address is taken."""
+    """Exit codes: 0 asked to end; 2 refused options; 3 the folder or the address is taken, or an engine has taken over;
+    4 the store cannot grow; 5 the store's writer has failed.
+    """
     parser = argparse.ArgumentParser(prog="neunets-engine", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="folder of everything that is kept")
     parser.add_argument("--listen", default="127.0.0.1:7390", help="address of the service API, or unix:PATH")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
@@ -51,7 +52,8 @@ def _copy_files(home: Path, copy: Path) -> None:
             target = copy / source.relative_to(home)
             if source.is_file() and not target.exists() and not _is_unfinished(source.relative_to(home)):
                 target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(source, target)  # with the mode that the umask gives
+                with contextlib.suppress(FileNotFoundError):  # of a run that was deleted meanwhile
+                    shutil.copyfile(source, target)  # with the mode that the umask gives
 
 
 def _is_unfinished(path: Path) -> bool:
