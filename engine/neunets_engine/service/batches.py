@@ -11,6 +11,8 @@ from neunets_engine.store import Store
 __all__ = ["MOST_EVENTS", "PACE_S", "Batches"]
 
 MOST_EVENTS: Final = 1000
+# Less than other messages: of each watcher that reads nothing one waits in memory.
+WATCHED_BYTES: Final = 256 << 10
 # Those who watch look all at the same moments, so that they read the same.
 PACE_S: Final = 0.25
 # Messages that are kept.
@@ -32,7 +34,7 @@ class Batches:
         key = (run_id, seq, most, brief)
         made = self._made.get(key)
         if made is None:
-            events = self._store.events(run_id, seq, most)
+            events = self._store.events(run_id, seq, most, WATCHED_BYTES)
             if not events:
                 return None
             run = self._store.run(run_id).run

@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 from google.protobuf.message import Message
 
 from neunets.errors import IllegalTransition, NotFound, NotReady, RequestReused
-from neunets.messages import fitting
+from neunets.messages import MESSAGE_BYTES, fitting
 from neunets.sentences import sentence
 from neunets.service.v1 import service_pb2
 from neunets.store.v1 import store_pb2
@@ -316,18 +316,23 @@ class Store:
 
     # Events
 
-    def events(self, run_id: str, after: int, count: int = 500) -> list[service_pb2.RunEvent]:
+    def events(
+        self, run_id: str, after: int, count: int = 500, most_bytes: int = MESSAGE_BYTES
+    ) -> list[service_pb2.RunEvent]:
         """The events after the `after`th, in order: at most `count`, of what a message holds."""
-        return [service_pb2.RunEvent.FromString(value) for value in self._numbered("events", run_id, after, count)]
+        found = self._numbered("events", run_id, after, count, most_bytes)
+        return [service_pb2.RunEvent.FromString(value) for value in found]
 
     def search_events(self, run_id: str, after: int, count: int = 500) -> list[synthesizer_pb2.Event]:
         """Those of the plugin's own log after the `after`th, in order: at most `count`, of what a message holds."""
         return [synthesizer_pb2.Event.FromString(value) for value in self._numbered("ledger", run_id, after, count)]
 
-    def _numbered(self, table: str, run_id: str, after: int, count: int) -> list[bytes]:
+    def _numbered(
+        self, table: str, run_id: str, after: int, count: int, most_bytes: int = MESSAGE_BYTES
+    ) -> list[bytes]:
         with self._env.read() as reader:
             rows = reader.scan(table, numbered(run_id, after + 1), scope_end(run_id))
-            return fitting((value for _, value in rows), len, count)
+            return fitting((value for _, value in rows), len, count, most_bytes)
 
     # Candidates and trials
 
