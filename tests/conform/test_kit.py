@@ -21,6 +21,46 @@ TESTS = Path(__file__).resolve().parents[1]
 RANDOM = f"{sys.executable} -m neunets_random"
 QUICK = ("core/describe-name", "core/injected", "core/assess-first")
 
+POISONED = """
+from neunets.synthesizer import Description, serve
+
+class Poisoned:
+    def describe(self):
+        return Description("poisoned", "1.0.0", "Fails whatever it is asked.")
+
+    def open(self, problem, settings, seed):
+        raise RuntimeError("poison")
+
+raise SystemExit(serve(Poisoned()))
+"""
+NAMELESS = """
+import os, grpc
+from neunets.synthesizer.v1 import synthesizer_pb2 as pb, synthesizer_pb2_grpc
+
+host = synthesizer_pb2_grpc.PluginHostStub(grpc.insecure_channel(os.environ["NEUNETS_HOST"]))
+token, endpoint = os.environ["NEUNETS_LAUNCH_TOKEN"], "unix:" + os.environ["NEUNETS_SOCKET_DIR"] + "/s"
+host.Register(pb.RegisterRequest(token=token, endpoint=endpoint, protocol_majors=[1]), timeout=30)
+"""
+ONCE = """
+import os, pathlib, sys
+from neunets.synthesizer import Description, serve
+
+mark = pathlib.Path(sys.argv[1])
+if mark.exists():
+    print("no licence")
+    raise SystemExit(3)
+mark.touch()
+
+class Once:
+    def describe(self):
+        return Description("once", "1.0.0", "Ends with its first run.")
+
+    def open(self, problem, settings, seed):
+        os._exit(1)
+
+raise SystemExit(serve(Once()))
+"""
+
 
 def broken(flaw: str) -> str:
     return f"{sys.executable} -m conform.broken --flaw {flaw}"
@@ -150,3 +190,35 @@ def test_ids_are_unique_and_say_their_level() -> None:
     ids = [check.id for check in CHECKS]
     assert len(set(ids)) == len(ids)
     assert all(check.id.startswith(f"{check.level.value}/") and check.law.endswith(".") for check in CHECKS)
+
+
+def test_a_plugin_that_registers_without_itself_is_told_so_at_once(tmp_path: Path) -> None:
+    (tmp_path / "nameless.py").write_text(NAMELESS)
+    done = kit("--command", f"{sys.executable} {tmp_path / 'nameless.py'}")
+    assert done.returncode == 2
+    assert "its Register was refused (self: unset" in done.stderr.splitlines()[-1]
+
+
+def test_what_fails_of_one_cause_is_one_failure_with_those_that_follow(tmp_path: Path) -> None:
+    plugin = tmp_path / "poisoned.py"
+    plugin.write_text(POISONED)
+    done = kit("--command", f"{sys.executable} {plugin}", "--json", tmp_path / "r.json")
+    assert done.returncode == 1
+    told = done.stdout.splitlines()
+    assert told[0].startswith("Open answers INTERNAL, of which ")
+    assert sum(line.startswith("core/") for line in told) < 8, done.stdout
+    assert "(Open answers INTERNAL)" in told[-1]
+    failed = [
+        check for check in json.loads((tmp_path / "r.json").read_text())["checks"] if check["outcome"] == "failed"
+    ]
+    assert len(failed) > 30
+    assert all(check["exchange"] or check["reason"] for check in failed)
+
+
+def test_nothing_is_tried_once_the_plugin_cannot_be_started_again(tmp_path: Path) -> None:
+    plugin = tmp_path / "once.py"
+    plugin.write_text(ONCE)
+    report = conform(Request(f"{sys.executable} {plugin} {tmp_path / 'mark'}"))
+    assert [verdict.telling.cause for verdict in report.failed][-1] == "the plugin cannot be started again"
+    assert "ended with code 3; last: no licence" in report.failed[-1].reason
+    assert "were not tried" in report.summary

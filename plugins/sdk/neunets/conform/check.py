@@ -36,7 +36,15 @@ class Outcome(Enum):
 
 
 class Violation(Exception):
-    """A law is broken; the message says in one sentence how."""
+    """A law is broken; the message says in one sentence how.
+
+    `cause`: the same for all checks that fail since the same call is answered wrongly whatever it is asked; empty: this
+    check alone tells.
+    """
+
+    def __init__(self, text: str, cause: str = "") -> None:
+        super().__init__(text)
+        self.cause = cause
 
 
 class Skipped(Exception):
@@ -73,3 +81,4 @@ class Result:
     reason: str = ""
     exchange: tuple[str, ...] = ()
     output: tuple[str, ...] = ()
+    cause: str = ""  # as of a Violation

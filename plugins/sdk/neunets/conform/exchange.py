@@ -27,6 +27,14 @@ KEPT: Final = 6
 LONGEST_TEXT: Final = 600
 LONGEST_STRING: Final = 60
 STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"')
+# What no law asks for: the plugin is broken, gone or stuck, and whatever is asked of it fails alike.
+BROKEN: Final = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.UNIMPLEMENTED,
+    grpc.StatusCode.UNKNOWN,
+)
 DETAILS_KEY: Final = "grpc-status-details-bin"
 M = TypeVar("M", bound=Message)
 
@@ -60,7 +68,7 @@ class Answer(Generic[M]):
     def value(self) -> M:
         """Raises: Violation if the call was refused."""
         if self.response is None:
-            raise Violation(f"{self.method} was refused with {self.status}")
+            raise self._violation(f"{self.method} was refused with {self.status}")
         return self.response
 
     def refused(self, kind: type[NeunetsError], when: str) -> Status:
@@ -69,7 +77,7 @@ class Answer(Generic[M]):
         if self.response is not None:
             raise Violation(f"{self.method} {when} was answered; {code.name}/{reason} was due")
         if self.status.code is not code or self.status.reason != reason:
-            raise Violation(f"{self.method} {when} was refused with {self.status}; {code.name}/{reason} was due")
+            raise self._violation(f"{self.method} {when} was refused with {self.status}; {code.name}/{reason} was due")
         if self.status.domain != DOMAIN:
             raise Violation(
                 f"the ErrorInfo of {self.method} {when} has the domain {self.status.domain!r}, not {DOMAIN!r}"
@@ -82,10 +90,13 @@ class Answer(Generic[M]):
         if self.response is not None:
             raise Violation(f"{self.method} without {path} was answered; {code.name} was due")
         if self.status.code is not code:
-            raise Violation(f"{self.method} without {path} was refused with {self.status}; {code.name} was due")
+            raise self._violation(f"{self.method} without {path} was refused with {self.status}; {code.name} was due")
         if not any(_are_related(_snake(found), path) for found in self.status.fields):
             found = ", ".join(self.status.fields) or "none"
             raise Violation(f"the BadRequest of {self.method} without {path} names {found}")
+
+    def _violation(self, text: str) -> Violation:
+        return Violation(text, f"{self.method} answers {self.status.code.name}" if self.status.code in BROKEN else "")
 
     def lines(self) -> tuple[str, str]:
         came = str(self.status) if self.response is None else _shown(self.response)

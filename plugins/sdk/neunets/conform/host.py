@@ -15,7 +15,7 @@ import grpc
 
 from neunets.conform.drive import Run
 from neunets.conform.past import made_up
-from neunets.errors import InvalidRequest, NotFound, Unauthenticated
+from neunets.errors import InvalidRequest, NeunetsError, NotFound, Unauthenticated
 from neunets.graph.v1 import graph_pb2
 from neunets.hosting import apply_morphs, estimate_cost
 from neunets.messages import CHANNEL_LIMITS
@@ -28,6 +28,7 @@ __all__ = ["LEASE_S", "Host"]
 # Short, so that a kit need not wait long for a renewal.
 LEASE_S: Final = 3.0
 PROTOCOL_MAJOR: Final = 1
+SELF_UNSET: Final = "unset: a plugin describes itself as it registers, as Describe does"
 THREADS: Final = 4
 
 
@@ -47,6 +48,7 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
         self._changed = Condition()
         self._tokens: dict[str, _Registered | None] = {}
         self._renewed: dict[str, int] = {}
+        self._refusal = ""
         self._server: grpc.Server | None = None
 
     def __enter__(self) -> Host:
@@ -76,7 +78,12 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
         """A launch token."""
         token = secrets.token_urlsafe(32)
         self._tokens[token] = None
+        self._refusal = ""
         return token
+
+    def refusal(self) -> str:
+        """Why the last Register since the last token was issued was refused; empty: none was."""
+        return self._refusal
 
     def registration(self, token: str) -> pb.RegisterRequest | None:
         found = self._tokens.get(token)
@@ -103,13 +110,11 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
 
     def Register(self, request: pb.RegisterRequest, context: grpc.ServicerContext) -> pb.RegisterResponse:
         with self._changed:
-            if request.token not in self._tokens:
-                raise Unauthenticated("unknown launch token")
-            if PROTOCOL_MAJOR not in request.protocol_majors:
-                raise InvalidRequest("protocol_majors", f"this kit speaks {PROTOCOL_MAJOR}")
-            before = self._tokens[request.token]
-            if before is not None and before.request.endpoint != request.endpoint:
-                raise Unauthenticated("the launch token was used already")
+            try:
+                before = self._before(request)
+            except NeunetsError as error:
+                self._refusal = error.message
+                raise
             entry = before or _Registered(request, f"plugin-{len(self._tokens)}")
             self._tokens[request.token] = entry
             self._renewed[entry.plugin] = 0
@@ -117,6 +122,19 @@ class Host(synthesizer_pb2_grpc.PluginHostServicer):
         response = pb.RegisterResponse(plugin=entry.plugin, protocol_major=PROTOCOL_MAJOR)
         response.lease.FromMilliseconds(int(1000 * LEASE_S))
         return response
+
+    def _before(self, request: pb.RegisterRequest) -> _Registered | None:
+        """The first registration with this token, where there is one. Raises: Unauthenticated, InvalidRequest."""
+        if request.token not in self._tokens:
+            raise Unauthenticated("unknown launch token")
+        if PROTOCOL_MAJOR not in request.protocol_majors:
+            raise InvalidRequest("protocol_majors", f"this kit speaks {PROTOCOL_MAJOR}")
+        if not request.HasField("self"):
+            raise InvalidRequest("self", SELF_UNSET)
+        before = self._tokens[request.token]
+        if before is not None and before.request.endpoint != request.endpoint:
+            raise Unauthenticated("the launch token was used already")
+        return before
 
     def Renew(self, request: pb.RenewRequest, context: grpc.ServicerContext) -> pb.RenewResponse:
         with self._changed:

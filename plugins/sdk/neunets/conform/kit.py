@@ -24,6 +24,8 @@ __all__ = ["PAUSE_S", "RUNS", "Request", "conform"]
 
 PAUSE_S: Final = 30.0
 RUNS: Final = 20
+# The cause of a failure after which nothing can be tried any more.
+NOT_STARTED: Final = "the plugin cannot be started again"
 NEEDS_PROCESS: Final = "no --command: the process is not the kit's"
 
 
@@ -57,7 +59,8 @@ def conform(request: Request) -> Report:
             survey = Survey()
             for check in checks:
                 options = Options(request.seed, repetition, request.pause_s, request.runs)
-                results.append(_made(check, plugin, options, survey))
+                lost = next((result for result in results if result.cause == NOT_STARTED), None)
+                results.append(_made(check, plugin, options, survey) if lost is None else _not_tried(check, lost))
                 request.tell(results[-1])
         return Report(
             plugin.description,
@@ -91,17 +94,27 @@ def _made(check: Check, plugin: Plugin, options: Options, survey: Survey) -> Res
         return Result(check, Outcome.SKIPPED, 0.0, f"no {pb.Capability.Name(check.needs).removeprefix('CAPABILITY_')}")
     begun = monotonic()
     bench = Bench(plugin, check.id, options, survey)
+    cause = ""
     try:
         plugin.ensure()
+    except NotStarted as error:
+        return Result(check, Outcome.FAILED, monotonic() - begun, str(error), (), plugin.lines(), NOT_STARTED)
+    try:
         check.run(bench)
         outcome, reason = Outcome.PASSED, ""
     except Skipped as skipped:
         outcome, reason = Outcome.SKIPPED, str(skipped)
-    except (Violation, NotStarted) as violation:
-        outcome, reason = Outcome.FAILED, str(violation)
+    except Violation as violation:
+        outcome, reason, cause = Outcome.FAILED, str(violation), violation.cause
+    except NotStarted as error:
+        outcome, reason = Outcome.FAILED, str(error)
     seconds = monotonic() - begun
     lines, output = (bench.exchange.lines(), plugin.lines()) if outcome is Outcome.FAILED else ((), ())
     bench.end()
     if outcome is Outcome.FAILED and check.level is Level.RECOVERY and isinstance(plugin, Launched):
         plugin.kill()  # what it did to its process is not the next check's matter
-    return Result(check, outcome, seconds, reason, lines, output)
+    return Result(check, outcome, seconds, reason, lines, output, cause)
+
+
+def _not_tried(check: Check, lost: Result) -> Result:
+    return Result(check, Outcome.SKIPPED, 0.0, f"not tried: {NOT_STARTED}, see {lost.check.id}")

@@ -119,10 +119,9 @@ class Launched:
         self.starts += 1
         Thread(target=_notify_of_end, args=(process, self.host), daemon=True).start()
         if not self.host.await_registration(token, START_S, lambda: process.poll() is not None):
+            code = process.poll()
             self.kill()
-            code = process.returncode
-            what = f"ended with code {code}" if code != -signal.SIGKILL else f"did not register within {START_S:g} s"
-            raise NotStarted(f"the plugin {what}; last: {' | '.join(self.lines()[-3:]) or 'no output'}")
+            raise NotStarted(f"the plugin {_how(code, self.host.refusal())}; last: {self._last()}")
         self.registered = self.host.registration(token) or pb.RegisterRequest()
         options = channel_options(self.registered.endpoint, *CHANNEL)
         self._channel = grpc.insecure_channel(self.registered.endpoint, options=options)
@@ -175,6 +174,9 @@ class Launched:
             return tuple(self._log().read_text(errors="replace").splitlines()[-LINES:])
         return ()
 
+    def _last(self) -> str:
+        return " | ".join(self.lines()[-3:]) or "no output"
+
     def _log(self) -> Path:
         return self.folder / "plugin.log"
 
@@ -201,6 +203,15 @@ def _executed(
             )
         except OSError as error:
             raise NotStarted(f"{shlex.join(command)} cannot be executed: {error}") from error
+
+
+def _how(code: int | None, refusal: str) -> str:
+    """A process that has not registered. `code`: with which it ended, of a signal a negative one; None: it has not."""
+    if code is None:
+        what = f"did not register within {START_S:g} s"
+    else:
+        what = f"ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+    return f"{what}: its Register was refused ({refusal})" if refusal else what
 
 
 def _notify_of_end(process: subprocess.Popen[bytes], host: Host) -> None:

@@ -74,6 +74,14 @@ class Report:
         return tuple(verdict for verdict in self.verdicts if verdict.outcome is Outcome.FAILED)
 
     @property
+    def causes(self) -> tuple[tuple[Verdict, ...], ...]:
+        """Those that failed, by cause: what fails most checks first, and first of each what failed first."""
+        found: dict[str, list[Verdict]] = {}
+        for verdict in self.failed:
+            found.setdefault(verdict.telling.cause or verdict.check.id, []).append(verdict)
+        return tuple(sorted(map(tuple, found.values()), key=len, reverse=True))
+
+    @property
     def skipped(self) -> tuple[Verdict, ...]:
         return tuple(verdict for verdict in self.verdicts if verdict.outcome is Outcome.SKIPPED)
 
@@ -97,8 +105,10 @@ class Report:
     def summary(self) -> str:
         """The result in one line."""
         if self.failed:
-            ids = ", ".join(verdict.check.id for verdict in self.failed)
-            return f"not conformant: {len(self.failed)} of {len(self.verdicts)} checks failed: {ids}"
+            told = ", ".join(_counted(verdicts) for verdicts in self.causes)
+            untried = sum(verdict.reason.startswith("not tried") for verdict in self.skipped)
+            rest = f"; {untried} were not tried" if untried else ""
+            return f"not conformant: {len(self.failed)} of {len(self.verdicts)} checks failed: {told}{rest}"
         reasons = "; ".join(dict.fromkeys(verdict.reason for verdict in self.skipped))
         skipped = f"skipped: {len(self.skipped)}" + (f" ({reasons})" if reasons else "")
         return f"conformant: {self.levels}, protocol {self.protocol}, {skipped}"
@@ -106,7 +116,22 @@ class Report:
 
 def as_text(report: Report) -> str:
     """What failed, with the exchange that shows it; the result line is the last one."""
-    return "\n".join([*(line for verdict in report.failed for line in _failure(verdict)), report.summary])
+    return "\n".join([*(line for verdicts in report.causes for line in _cause(verdicts)), report.summary])
+
+
+def _cause(verdicts: tuple[Verdict, ...]) -> Iterator[str]:
+    """The first failure in full, and who else fails of the same; JSON and JUnit have all in full."""
+    if len(verdicts) > 1:
+        yield f"{verdicts[0].telling.cause}, of which {len(verdicts)} checks failed; the first of them:"
+    yield from _failure(verdicts[0])
+    if len(verdicts) > 1:
+        yield f"  the others: {', '.join(verdict.check.id for verdict in verdicts[1:])}"
+        yield ""
+
+
+def _counted(verdicts: tuple[Verdict, ...]) -> str:
+    first = verdicts[0].check.id
+    return f"{first} and {len(verdicts) - 1} more ({verdicts[0].telling.cause})" if len(verdicts) > 1 else first
 
 
 def _failure(verdict: Verdict) -> Iterator[str]:
