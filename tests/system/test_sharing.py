@@ -14,7 +14,7 @@ from neunets.service.v1 import service_pb2
 from neunets_client.client import Client
 
 # Beyond the budget, for a machine that is busy with other things.
-TOLERANCE_S = 5.0
+TOLERANCE_S = 15.0
 
 
 @pytest.mark.slow

@@ -96,16 +96,16 @@ async def test_a_worker_that_never_asks_for_a_trial_is_ended(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start_s", [8, 13])
+@pytest.mark.parametrize("start_s", [12])
 def test_a_worker_that_starts_late_trains_within_the_budget(tmp_path: Path, images: Path, start_s: int) -> None:
     trainer = shell(f'sleep {start_s}; exec "$0" "$@"', *TRAINER)
     with engine(tmp_path, "--trainer", trainer, "--devices", "cpu") as connection:
         client = Client(connection)
         dataset = client.register(str(images), seed=0)
-        history = follow(client, client.create(dataset.name, synthesizer="good", wall_s=25.0).name)
+        history = follow(client, client.create(dataset.name, synthesizer="good", wall_s=40.0).name)
     assert history.state == "COMPLETED"
     assert history.run.trials_ended > 0
-    assert history.run.wall_s < 25.0 + TOLERANCE_S
+    assert history.run.wall_s < 40.0 + TOLERANCE_S
 
 
 def test_a_gpu_that_torch_cannot_use_is_said_before_training(
