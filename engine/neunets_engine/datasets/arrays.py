@@ -13,6 +13,7 @@ import numpy as np
 
 from neunets_engine.datasets.labels import case_warnings, distinct, numbered
 from neunets_engine.datasets.opening import check_example, check_member, open_file
+from neunets_engine.datasets.order import natural
 from neunets_engine.datasets.source import Array, Examples, Source, in_memory, refusal, rows_a_block
 
 __all__ = ["read_digits", "read_npz"]
@@ -20,7 +21,7 @@ __all__ = ["read_digits", "read_npz"]
 # What numpy, zipfile and zlib raise of damaged files.
 DAMAGE: Final = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 # More on the last axis, and 1 or 3 on the second: (N, C, H, W).
-MOST_CHANNELS: Final = 16
+MOST_COLOURS: Final = 4
 LONGEST_LABEL: Final = 4096  # bytes
 FIX: Final = "write it with numpy.savez, without object arrays"
 
@@ -48,15 +49,40 @@ def read_npz(path: Path) -> Source:
     for name in ("y_train", "y_test", "classes"):
         if name in members:
             _check_labels(members[name], members.get(f"x_{name.removeprefix('y_')}"))
-    values = distinct(path, _whole(members["y_train"]))
-    names = [value.decode(errors="replace") if isinstance(value, bytes) else str(value) for value in values]
+    values = distinct(path, _labels(members["y_train"]))
+    if "classes" not in members:
+        values.sort(key=lambda value: value if isinstance(value, int) else natural(_text(value)))
+    names = [_text(value) for value in values]
     if "classes" in members:
         names = _names(path, _whole(members["classes"]), len(values))
     train = _examples(members, "train", values)
     test = _examples(members, "test", values) if "x_test" in members else None
     if test is not None and test.shape != train.shape:
         raise refusal(path, f"examples of {test.shape} in x_test, of {train.shape} in x_train", "make them alike")
-    return Source(tuple(names), train, test, case_warnings(names))
+    return Source(tuple(names), train, test, case_warnings(names) + _form_warnings(members["x_train"]))
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _labels(member: _Member) -> Array:
+    """(N,) of (N,), of (N, 1), or of (N, classes) with a single 1 in each row."""
+    y = _whole(member)
+    if y.ndim != 2 or not len(y):
+        return y
+    if y.shape[1] == 1:
+        return y[:, 0]
+    is_one_hot = y.dtype.kind in "biuf" and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    return np.asarray(y.argmax(axis=1)) if is_one_hot else y
+
+
+def _form_warnings(x: _Member) -> tuple[str, ...]:
+    if x.dtype.kind != "f" or len(x.shape) != 3:
+        return ()
+    steps, channels = x.shape[1:]
+    text = f"x_train is {x.dtype} {x.shape}: read as sequences of {steps} steps and {channels} channels"
+    return (f"{text}; save images as uint8 in 0..255",)
 
 
 def _check_labels(labels: _Member, examples: _Member | None) -> None:
@@ -114,7 +140,7 @@ def _whole(member: _Member) -> Array:
 
 
 def _examples(members: Mapping[str, _Member], part: str, values: list[Any]) -> Examples:
-    x, y = members[f"x_{part}"], _whole(members[f"y_{part}"])
+    x, y = members[f"x_{part}"], _labels(members[f"y_{part}"])
     name = x.name.removesuffix(".npy")
     if x.shape[:1] != y.shape:
         raise refusal(x.path, f"{name} is {x.shape}, y_{part} is {y.shape}", "one label an example is needed")
@@ -136,7 +162,7 @@ def _stored_shape(x: _Member, name: str) -> tuple[int, ...]:
     if 0 in x.shape[1:]:
         raise refusal(x.path, f"{name} is {x.shape}", "an example needs values")
     if x.dtype == np.uint8 and len(x.shape) in (3, 4):
-        if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > MOST_CHANNELS:
+        if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > MOST_COLOURS:
             raise refusal(x.path, f"{name} is {x.shape}, channels first", "images are (N, H, W, C): numpy.moveaxis")
         return (*x.shape[1:], 1)[:3]
     if x.dtype.kind == "f" and len(x.shape) in (2, 3):

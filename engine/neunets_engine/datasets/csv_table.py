@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from neunets_engine.datasets.columns import choose_columns
+from neunets_engine.datasets.foreign import check_columns
 from neunets_engine.datasets.opening import open_file, text_lines
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
@@ -40,6 +41,7 @@ def _delimiter(path: Path, head: str) -> str:
 
 def _table(path: Path, lines: Iterator[list[str]]) -> Table:
     names = next(lines)
+    check_columns(path, names)
     columns = choose_columns(path, names)
     image, label = names.index(columns.image), names.index(columns.label)
     split = None if columns.split is None else names.index(columns.split)
@@ -61,6 +63,8 @@ def _table(path: Path, lines: Iterator[list[str]]) -> Table:
         if split is not None:
             splits.append(line[split])
 
+    _check_one_label(path, files, labels)
+
     def name(row: int) -> str:
         return os.path.join(path.parent, files[row])
 
@@ -75,3 +79,15 @@ def _table(path: Path, lines: Iterator[list[str]]) -> Table:
         lambda row: f"{name(row)} (line {numbers[row]} of {path.name})",
         lambda row: f"line {numbers[row]} of {path}",
     )
+
+
+def _check_one_label(path: Path, files: Sequence[str], labels: Sequence[str]) -> None:
+    first: dict[str, str] = {}
+    pairs = zip(files, labels, strict=True)
+    twice = [
+        (file, first[file], label) for file, label in pairs if first.setdefault(file, label).strip() != label.strip()
+    ]
+    if twice:
+        some = ", ".join(f"{file} ({one!r} and {other!r})" for file, one, other in twice[:3])
+        text = f"{len(twice):,} lines give an image another label than a line before: {some}"
+        raise refusal(path, text, "give each image one label")

@@ -9,7 +9,10 @@ from typing import Final
 
 import numpy as np
 
-from neunets_engine.datasets.parts import NAMES, Part, joined
+from neunets_engine.datasets.foreign import check_layout
+from neunets_engine.datasets.order import natural
+from neunets_engine.datasets.parts import Part, joined, part_of
+from neunets_engine.datasets.passed_over import is_passed_over
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
 from neunets_engine.datasets.source import Source, refusal
 
@@ -25,7 +28,8 @@ def is_class_folder(path: Path) -> bool:
 def read_folder(path: Path, reading: Reading) -> Source:
     """Raises: InvalidRequest, which names the file."""
     folders = {folder.name: folder for folder in _folders(path)}
-    parts = {name: NAMES[name] for name in folders if name in NAMES}
+    check_layout(path, folders)
+    parts = {name: part for name in folders if (part := part_of(name)) is not None}
     if Part.TRAIN not in parts.values() or len(parts) < len(folders):
         classes = _classes(path)
         return read_pictures(classes, _pictures([path], classes, False), None, _warnings(path, 2), reading)
@@ -43,11 +47,12 @@ def read_folder(path: Path, reading: Reading) -> Source:
 def _warnings(path: Path, depth: int) -> tuple[str, ...]:
     """Of what is passed over. `depth`: parts of an image's path below `path`."""
     count, first = 0, ""
-    for folder, _, files in os.walk(path):
+    for folder, deeper, files in os.walk(path):
+        deeper[:] = [name for name in deeper if not is_passed_over(name)]
         below = Path(folder).relative_to(path)
         for name in files:
             is_image = os.path.splitext(name)[1].lower() in SUFFIXES and len(below.parts) + 1 == depth
-            if not is_image and not name.startswith("."):
+            if not is_image and not is_passed_over(name):
                 count, first = count + 1, first or str(below / name)
     if not count:
         return ()
@@ -57,7 +62,8 @@ def _warnings(path: Path, depth: int) -> tuple[str, ...]:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    found = [entry for entry in path.iterdir() if entry.is_dir() and not is_passed_over(entry.name)]
+    return sorted(found, key=lambda entry: natural(entry.name))
 
 
 def _classes(path: Path) -> tuple[str, ...]:
@@ -112,7 +118,7 @@ def _images(folder: Path) -> list[str]:
         names = []
     except PermissionError:
         raise refusal(folder, "it may not be read", "give this user the permission") from None
-    found = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES]
+    found = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)]
     if not found:
         deeper = next((file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES), None)
         if deeper is not None:

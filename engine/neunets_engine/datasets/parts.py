@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Final
 
-__all__ = ["NAMES", "Part", "joined"]
+__all__ = ["NAMES", "Part", "joined", "part_of"]
 
 
 class Part(Enum):
@@ -25,6 +26,16 @@ NAMES: Final[Mapping[str, Part]] = {
     "test": Part.TEST,
     "testing": Part.TEST,
 }
+
+
+# Words beside the name of a part: train_set, test-images.
+AFFIXES: Final = frozenset({"set", "data", "dataset", "image", "images", "img", "imgs", "split"})
+
+
+def part_of(name: str) -> Part | None:
+    """In any case and with common affixes; None: it is no name of a part."""
+    words = [word for word in re.split(r"[\s_.-]+", name.strip().casefold()) if word and word not in AFFIXES]
+    return NAMES.get(words[0]) if len(words) == 1 else None
 
 
 def joined(parts: Iterable[Part]) -> tuple[Mapping[Part, Part], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 from neunets.images import Encoded
 from neunets.sentences import LONGEST
 from neunets_engine.datasets.labels import case_warnings
-from neunets_engine.datasets.parts import NAMES, Part, joined
+from neunets_engine.datasets.order import natural
+from neunets_engine.datasets.parts import NAMES, Part, joined, part_of
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
 from neunets_engine.datasets.source import Array, Source, refusal
 
@@ -40,6 +42,8 @@ def read_table(table: Table, reading: Reading) -> Source:
     if not table.labels:
         raise refusal(table.name, "it has no rows", "add some")
     values = [_label(table, row, label) for row, label in enumerate(table.labels)]
+    if all(isinstance(value, int) or re.fullmatch(r"-?\d+(\.0+)?", value) for value in values):
+        values = [value if isinstance(value, int) else value.partition(".")[0] for value in values]
     is_train, said = _training_rows(table)
     names, number = _classes(table, [value for value, chosen in zip(values, is_train, strict=True) if chosen])
     for row in np.flatnonzero(~is_train):
@@ -75,7 +79,7 @@ def _classes(table: Table, values: list[str | int]) -> tuple[tuple[str, ...], Ma
     """Names in order, numbers by number even where they are written as text; and the place of each label."""
     found = set(values)
     is_numeric = all(isinstance(value, int) or value.isdecimal() for value in found)
-    order = sorted(found, key=int) if is_numeric else sorted(found, key=str)
+    order = sorted(found, key=int) if is_numeric else sorted(found, key=lambda value: natural(str(value)))
     return tuple(table.classes.get(value, str(value)) for value in order), {v: place for place, v in enumerate(order)}
 
 
@@ -85,7 +89,7 @@ def _training_rows(table: Table) -> tuple[Array, tuple[str, ...]]:
         return np.ones(len(table.labels), np.bool_), ()
     parts = []
     for row, name in enumerate(table.splits):
-        part = NAMES.get(str(name).strip().casefold())
+        part = part_of(str(name))
         if part is None:
             raise refusal(table.row_name(row), f"its split is {name!r}", f"the splits are {', '.join(NAMES)}")
         parts.append(part)

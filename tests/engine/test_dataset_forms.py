@@ -1,0 +1,63 @@
+"""Forms of data that have one reading: order of classes, names of splits, what is passed over, forms of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neunets_engine.datasets import Request, register
+from sources import labels, pixels, write_folder, write_npz, write_table
+
+NUMBERS = tuple(map(str, range(12)))
+
+
+def test_classes_have_one_natural_order_in_all_forms(tmp_path: Path) -> None:
+    x, y = pixels(48, 4, 4), labels(48, 12)
+    folder = write_folder(tmp_path / "folder", x, y, NUMBERS)
+    rows: list[list[object]] = [[f"{label}/{row:03d}.png", f"{label}.0"] for row, label in enumerate(y)]
+    table = write_table(folder, "data.csv", "path,label", rows)
+    arrays = write_npz(tmp_path / "npz", x_train=x, y_train=y.astype(str))
+    for number, source in enumerate((folder, table, arrays)):
+        root = tmp_path / f"root{number}"
+        root.mkdir()
+        assert tuple(register(Request(str(source)), root).classes) == NUMBERS
+
+
+@pytest.mark.parametrize("names", [("Training", "Testing"), ("TRAIN", "TEST"), ("train_set", "test-images")])
+def test_splits_are_known_in_any_case_and_with_affixes(names: tuple[str, str], tmp_path: Path) -> None:
+    for seed, name in enumerate(names):
+        write_folder(tmp_path / "source" / name, pixels(8, 4, 5, seed=seed), labels(8))
+    dataset = register(Request(str(tmp_path / "source")), _root(tmp_path))
+    assert (tuple(dataset.classes), dataset.test_rows, dataset.test_held_out) == (("cat", "dog"), 8, False)
+
+
+def test_files_and_folders_of_systems_are_passed_over(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8))
+    for name in ("cat/._000.png", "__MACOSX/cat/000.png", "@eaDir/000.png", ".ipynb_checkpoints/000.png", "Thumbs.db"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(b"no image")
+    dataset = register(Request(str(source)), _root(tmp_path))
+    assert tuple(dataset.classes) == ("cat", "dog")
+    assert dataset.train_rows + dataset.valid_rows + dataset.test_rows == 8
+
+
+@pytest.mark.parametrize("form", [lambda y: y[:, None], lambda y: np.eye(2)[y], lambda y: y.astype(float)])
+def test_labels_in_a_column_one_hot_or_float_are_read(form: object, tmp_path: Path) -> None:
+    assert callable(form)
+    source = write_npz(tmp_path / "source", x_train=pixels(8, 4, 5), y_train=form(labels(8)))
+    dataset = register(Request(str(source)), _root(tmp_path))
+    assert (tuple(dataset.classes), sum(dataset.class_rows)) == (("0", "1"), dataset.train_rows)
+
+
+def test_float_arrays_of_two_axes_an_example_are_said_to_be_sequences(tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "source", x_train=np.random.default_rng(0).random((8, 28, 28)), y_train=labels(8))
+    dataset = register(Request(str(source)), _root(tmp_path))
+    assert any("read as sequences of 28 steps and 28 channels" in warning for warning in dataset.warnings)
+
+
+def _root(tmp_path: Path) -> Path:
+    root = tmp_path / "root"
+    root.mkdir()
+    return root
