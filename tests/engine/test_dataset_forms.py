@@ -57,6 +57,17 @@ def test_float_arrays_of_two_axes_an_example_are_said_to_be_sequences(tmp_path: 
     assert any("read as sequences of 28 steps and 28 channels" in warning for warning in dataset.warnings)
 
 
+@pytest.mark.parametrize(
+    "names", [("X_train", "y_train"), ("x", "y"), ("arr_0", "arr_1"), ("train_images", "train_labels")]
+)
+def test_other_names_of_arrays_are_known_and_those_not_read_are_said(names: tuple[str, str], tmp_path: Path) -> None:
+    arrays = dict(zip(names, (pixels(8, 4, 5), labels(8)), strict=True))
+    source = write_npz(tmp_path / "source", **arrays, val_images=pixels(2, 4, 5))
+    dataset = register(Request(str(source)), _root(tmp_path))
+    assert tuple(dataset.classes) == ("0", "1")
+    assert "arrays that are not read: val_images" in dataset.warnings
+
+
 def _root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     root.mkdir()

@@ -250,6 +250,7 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
         "remove it",
     ),
     "two labels": (CSV, table("path,label", ["a", "b"], ["a", "c"]), r"a \('b' and 'c'\)", "one label"),
+    "regression": (CSV, table("path,label", ["a", "1.37"], ["b", "2.0"]), "regression", "whole numbers or strings"),
     "columns of boxes": (CSV, table("filename,class,xmin,ymin", ["a", "b", 1, 1]), "boxes", "one class each"),
     "COCO": ("", lambda path: write_folder(path, X, Y, ("train2017", "val2017")), "COCO", "one class each"),
     "COCO's annotations": (

@@ -22,6 +22,18 @@ __all__ = ["read_digits", "read_npz"]
 DAMAGE: Final = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 # More on the last axis, and 1 or 3 on the second: (N, C, H, W).
 MOST_COLOURS: Final = 4
+READ: Final = frozenset({"x_train", "y_train", "x_test", "y_test", "classes"})
+# What others call the arrays, without regard to case: scikit-learn, MedMNIST, numpy.savez without names.
+OTHER_NAMES: Final = {
+    "x": "x_train",
+    "y": "y_train",
+    "arr_0": "x_train",
+    "arr_1": "y_train",
+    "train_images": "x_train",
+    "train_labels": "y_train",
+    "test_images": "x_test",
+    "test_labels": "y_test",
+}
 LONGEST_LABEL: Final = 4096  # bytes
 FIX: Final = "write it with numpy.savez, without object arrays"
 
@@ -40,7 +52,7 @@ class _Member:
 
 def read_npz(path: Path) -> Source:
     """`x_train`, `y_train`, and where there is a test set `x_test`, `y_test`; optionally `classes`, the names."""
-    members = _members(path)
+    members, said = _named(_members(path))
     for name in ("x_train", "y_train"):
         if name not in members:
             raise refusal(path, f"it has no array {name}", f"save it as {name}")
@@ -59,7 +71,20 @@ def read_npz(path: Path) -> Source:
     test = _examples(members, "test", values) if "x_test" in members else None
     if test is not None and test.shape != train.shape:
         raise refusal(path, f"examples of {test.shape} in x_test, of {train.shape} in x_train", "make them alike")
-    return Source(tuple(names), train, test, case_warnings(names) + _form_warnings(members["x_train"]))
+    return Source(tuple(names), train, test, case_warnings(names) + _form_warnings(members["x_train"]) + said)
+
+
+def _named(members: Mapping[str, _Member]) -> tuple[Mapping[str, _Member], tuple[str, ...]]:
+    """The arrays by the names in `READ`, and what there is to say of those that are not read."""
+    named = {name: member for name, member in members.items() if name in READ}
+    unread = []
+    for name, member in members.items():
+        known = OTHER_NAMES.get(name.casefold(), name.casefold())
+        if known in READ and known not in named:
+            named[known] = member
+        elif name not in READ:
+            unread.append(name)
+    return named, (f"arrays that are not read: {', '.join(sorted(unread)[:8])}",) if unread else ()
 
 
 def _text(value: Any) -> str:

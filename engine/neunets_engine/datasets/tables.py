@@ -45,6 +45,7 @@ def read_table(table: Table, reading: Reading) -> Source:
     if all(isinstance(value, int) or re.fullmatch(r"-?\d+(\.0+)?", value) for value in values):
         values = [value if isinstance(value, int) else value.partition(".")[0] for value in values]
     is_train, said = _training_rows(table)
+    _check_classes(table, values)
     names, number = _classes(table, [value for value, chosen in zip(values, is_train, strict=True) if chosen])
     for row in np.flatnonzero(~is_train):
         if values[row] not in number:
@@ -73,6 +74,14 @@ def _label(table: Table, row: int, label: object) -> str | int:
     if not isinstance(label, str | int):
         raise refusal(table.row_name(row), f"its label is {label!r}", "labels are whole numbers or strings")
     return str(label) if isinstance(label, bool) else label
+
+
+def _check_classes(table: Table, values: Sequence[str | int]) -> None:
+    texts = list(map(str, values))
+    if all(re.fullmatch(r"-?\d+(\.\d+)?", text) for text in texts) and any("." in text for text in texts):
+        row = next(row for row, text in enumerate(texts) if "." in text)
+        text = f"its label is {texts[row]}, and all labels are numbers with fractions (regression)"
+        raise refusal(table.row_name(row), text, "labels are whole numbers or strings")
 
 
 def _classes(table: Table, values: list[str | int]) -> tuple[tuple[str, ...], Mapping[str | int, int]]:
