@@ -251,6 +251,12 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     ),
     "two labels": (CSV, table("path,label", ["a", "b"], ["a", "c"]), r"a \('b' and 'c'\)", "one label"),
     "regression": (CSV, table("path,label", ["a", "1.37"], ["b", "2.0"]), "regression", "whole numbers or strings"),
+    "white on nothing": (
+        "",
+        lambda path: write_folder(path, np.full((8, 4, 5, 4), (255, 255, 255, 0), np.uint8), Y),
+        "all images are equal",
+        "background",
+    ),
     "columns of boxes": (CSV, table("filename,class,xmin,ymin", ["a", "b", 1, 1]), "boxes", "one class each"),
     "COCO": ("", lambda path: write_folder(path, X, Y, ("train2017", "val2017")), "COCO", "one class each"),
     "COCO's annotations": (

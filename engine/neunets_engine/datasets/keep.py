@@ -22,7 +22,7 @@ from neunets.preprocessing import Preprocessing
 from neunets_engine.datasets.duplicates import Duplicate, find_duplicates, fingerprints
 from neunets_engine.datasets.integrity import Sum, fault_of, write_sums
 from neunets_engine.datasets.moments import Moments
-from neunets_engine.datasets.source import Array, Progress, Source, Tell
+from neunets_engine.datasets.source import Array, Progress, Source, Tell, refusal
 from neunets_engine.disk import disk_full, free_bytes, keeping
 
 __all__ = ["Division", "Kept", "keep"]
@@ -62,6 +62,9 @@ def keep(source: Source, division: Division, root: Path, tell: Tell, scratch: Pa
         _check_room(source, root)
         moments = Moments(source.train.shape[-1])
         x = _write_examples(source, division, folder, moments, tell)
+        if source.preprocessing is not None and len(np.unique(x[0].fingerprints())) == 1:
+            text = "all images are equal once their transparent pixels, depth and colours are converted"
+            raise refusal(source.train.name(0), text, "draw on another background than white, without transparency")
         files = [*x, *_write_labels(source, division, folder)]
         digest = _digest(source, files)
         duplicates, first = find_duplicates(x[0].path, x[0].fingerprints(), x[1].path, x[1].fingerprints())
