@@ -68,6 +68,13 @@ def test_other_names_of_arrays_are_known_and_those_not_read_are_said(names: tupl
     assert "arrays that are not read: val_images" in dataset.warnings
 
 
+def test_csv_in_utf_16_is_read(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8))
+    lines = [f"{('cat', 'dog')[label]}/{row:03d}.png,{label}" for row, label in enumerate(labels(8))]
+    (source / "data.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-16")
+    assert tuple(register(Request(str(source / "data.csv")), _root(tmp_path)).classes) == ("0", "1")
+
+
 def _root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     root.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import os
@@ -23,12 +24,17 @@ CSV_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 def open_csv(path: Path) -> Table:
     """Raises: InvalidRequest, which names the line."""
     try:
-        with io.TextIOWrapper(open_file(path), "utf-8-sig", newline="") as stream:
+        with io.TextIOWrapper(open_file(path), _encoding(path), newline="") as stream:
             delimiter = _delimiter(path, next(text_lines(path, stream), ""))
             stream.seek(0)
             return _table(path, csv.reader(text_lines(path, stream), delimiter=delimiter))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"it cannot be read ({error})", "save it as CSV in UTF-8") from error
+
+
+def _encoding(path: Path) -> str:
+    with open_file(path) as stream:
+        return "utf-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _delimiter(path: Path, head: str) -> str:
