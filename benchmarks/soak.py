@@ -37,14 +37,14 @@ DEADLINE_S: Final = 30.0
 ABSENT_PAUSE_S: Final = 0.02
 WATCH_S: Final = 1.0
 REGISTER_EVERY_S: Final = 2.0
-WARM_UP: Final = 0.2  # Of the time: libraries are loaded and pools filled, and growth is no leak.
+WARM_UP: Final = 0.2  # The part of the time in which libraries are loaded and pools filled: growth is no leak there.
 KEPT_RUNS: Final = 2
 ABSENT: Final = "runs/20200101-000000-abcdef"
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Of the engine's process."""
+    """The figures of the engine's process."""
 
     reader_slots: int
     descriptors: int
@@ -208,7 +208,7 @@ def soak(minutes: float, folder: Path) -> Watched:
 
 
 def growth(samples: list[Sample]) -> dict[str, tuple[int, int, int]]:
-    """Of each measure: medians of the three thirds that follow the warm-up."""
+    """Medians of each measure over the three thirds that follow the warm-up."""
     settled = samples[int(WARM_UP * len(samples)) :]
     third = max(1, len(settled) // 3)
     parts = (settled[:third], settled[third : 2 * third] or settled, settled[-third:])

@@ -37,7 +37,7 @@ def page() -> str:
 
 
 def values(rule: Attribute) -> str:
-    """Of an attribute or an argument, with its default; without one it has to be given."""
+    """One row for an attribute or an argument, with its default; one without a default has to be given."""
     kind = "/".join(rule.choices) or rule.kind.__name__
     span = "" if rule.choices or rule.kind is bool else f", {_number(rule.low)}…{_number(rule.high)}"
     return f"{kind}{span}; {'required' if rule.default is None else f'default {rule.default}'}"

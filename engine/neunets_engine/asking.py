@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Asking:
-    """Of one run. A synthesizer that has not answered in time is asked nothing more."""
+    """The calls of one run. A synthesizer that has not answered in time is asked nothing more."""
 
     def __init__(self, left_s: Callable[[], float]) -> None:
         """`left_s()`: seconds that the run still has for an answer, as it is now; may be infinite."""

@@ -70,7 +70,7 @@ class KeptProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the command's own process, while it runs."""
+        """The id of the command's own process, while it runs."""
         return None if self._ended.is_set() else self._pid or self._keeper.pid
 
     def is_up(self) -> bool:
@@ -87,7 +87,7 @@ class KeptProcess:
             self._control.shutdown(socket.SHUT_WR)
 
     async def end(self) -> None:
-        """As `kill`, and wait until all is gone."""
+        """Kill it and wait until all is gone."""
         self.kill()
         try:
             await asyncio.wait_for(self._gone.wait(), END_S)

@@ -11,7 +11,7 @@ from neunets_engine.setting import Setting
 
 __all__ = ["measure_mirror"]
 
-# Of the probe, about.
+# A probe takes about this long.
 PROBE_S: Final = 3.0
 
 

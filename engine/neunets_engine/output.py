@@ -12,12 +12,12 @@ from typing import Final
 
 __all__ = ["Log", "Output"]
 
-# Of one log file; the one before it is kept beside it, as NAME.1.
+# One log file has at most this size; the one before it is kept beside it, as NAME.1.
 LOG_BYTES: Final = 4 << 20
 READ_BYTES: Final = 64 << 10
 # A child that prints faster waits for its pipe, so that the engine has time for others.
 BYTES_A_SECOND, SHORTEST_PAUSE_S = 4 << 20, 0.005
-# Of a line that is handed on, and of the lines of one read.
+# The bounds of a line that is handed on, and of the lines of one read.
 LINE_BYTES, LINES_A_READ = 1024, 64
 KEPT_LINES: Final = 20
 

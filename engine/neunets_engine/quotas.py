@@ -16,7 +16,7 @@ __all__ = ["MOST_RULES", "check_rejected", "excess", "stub", "verdict_of"]
 
 MOST_LABELS: Final = 16
 MOST_PARENTS: Final = 64
-# Of one assessment: stop rules, and trials to stop.
+# One assessment has at most as many stop rules, and trials to stop.
 MOST_RULES: Final = 256
 # A run keeps more rejected candidates than these only while so many times its trials are not reached.
 MOST_REJECTED, REJECTED_SHARE = 10_000, 10
@@ -55,7 +55,7 @@ def stub(candidate: synthesizer_pb2.Candidate) -> synthesizer_pb2.Candidate:
 
 
 def verdict_of(answer: synthesizer_pb2.AssessResponse) -> service_pb2.Verdict:
-    """As it is kept: a progress that is no number of 0..1 is left out."""
+    """The verdict as it is kept: a progress that is no number of 0..1 is left out."""
     verdict = service_pb2.Verdict(verdict=answer.verdict, reason=sentence(answer.reason))
     if answer.HasField("progress") and math.isfinite(answer.progress) and 0.0 <= answer.progress <= 1.0:
         verdict.progress = answer.progress

@@ -13,7 +13,7 @@ MOST_EXTRA: Final = 8
 
 
 class WaitingTrials:
-    """Of all runs, in the order in which each has added them."""
+    """The waiting trials of all runs, in the order in which each has added them."""
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
@@ -38,7 +38,7 @@ class WaitingTrials:
         waiting += [trial for trial in trials if trial not in known]
 
     def put_back(self, run_id: str, *trials: str) -> None:
-        """As the next ones."""
+        """Make them the next ones."""
         self._trials.setdefault(run_id, [])[:0] = trials
 
     def take(self, run_id: str, count: int) -> list[str]:

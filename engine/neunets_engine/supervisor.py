@@ -46,7 +46,7 @@ LOG: Final = logging.getLogger(__name__)
 # Lines of a plugin's output that a run's log keeps; the plugin's own log file has them all.
 LINES_A_RUN: Final = 200
 REASON_LETTERS: Final = 1024
-# For a plugin to start, and to say whether it can work on a problem.
+# A plugin has this long to start, and to say whether it can work on a problem.
 CHECK_S: Final = 120.0
 # Between two looks whether a full disk has room again.
 ROOM_EVERY_S: Final = 0.2

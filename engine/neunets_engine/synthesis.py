@@ -38,7 +38,7 @@ REJECTED_IN_A_ROW: Final = 20
 MOST_WANTED: Final = 64
 # Between two looks whether a worker is there.
 LOOK_EVERY_S: Final = 1.0
-# For a plugin to close a run; the second where it has not answered before.
+# A plugin has this long to close a run; the second value holds where it has not answered before.
 CLOSE_S, HASTY_CLOSE_S = 10.0, 1.0
 VERDICTS = synthesizer_pb2.AssessResponse
 MODES = service_pb2.StopRunRequest

@@ -17,7 +17,7 @@ LONGEST_S: Final = 60.0
 
 
 class Rest:
-    """Of one run: when its synthesizer is asked for candidates again."""
+    """When the synthesizer of one run is asked for candidates again."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
@@ -44,7 +44,7 @@ class Rest:
         return float("inf") if self._results is None else max(0.0, self._until - self._monotonic())
 
     def idle_s(self) -> float:
-        """As `left_s` where nothing trains, so that no result can come."""
+        """`left_s` where nothing trains, so that no result can come."""
         left_s = self.left_s()
         return self._pause_s if left_s == float("inf") else min(left_s, LONGEST_S)
 

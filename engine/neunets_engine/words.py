@@ -10,7 +10,7 @@ from neunets.synthesizer.v1 import synthesizer_pb2
 
 __all__ = ["ending_words", "nothing_trained", "pausing_words", "verdict_words"]
 
-# Of what a stranger has said, in a sentence.
+# The bound of a stranger's words in a sentence.
 LETTERS: Final = 600
 RESUME: Final = "`neunets resume RUN`"
 VERDICTS = synthesizer_pb2.AssessResponse
@@ -23,7 +23,7 @@ def pausing_words(run_id: str, why: str) -> str:
 
 
 def verdict_words(answer: synthesizer_pb2.AssessResponse) -> str:
-    """Of a verdict to go on without a reason: empty."""
+    """The reason of a verdict; a verdict to go on without a reason has an empty one."""
     known = answer.verdict in VERDICTS.Verdict.values()  # one of a later version says nothing
     if not known or answer.verdict in (VERDICTS.VERDICT_UNSPECIFIED, VERDICTS.VERDICT_CONTINUE):
         return _shortened(answer.reason)

@@ -88,7 +88,7 @@ def long_line(path: Path) -> Path:
 
 
 def many_rows(path: Path) -> Path:
-    """Of a file of some kilobytes."""
+    """A Parquet file of some kilobytes that announces more than 20 million rows."""
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(20_000_001, np.int8)), ["a"])
     return write_parquet(path, image=column, label=column)
 

@@ -11,9 +11,9 @@ from neunets.service.v1 import service_pb2
 
 __all__ = ["Foresight"]
 
-# Of the budget: what reading may take of it.
+# Reading may take this part of the budget.
 MOST: Final = 0.5
-# Of the rate's measurement: the first files come slowly, while processes start.
+# The rate is measured from here on: the first files come slowly, while processes start.
 SHORTEST_S, SHORTEST_SHARE = 2.0, 0.02
 # Headers are read first, and pixels take at least as long again.
 PASSES: Final = {"measuring": 2.0}

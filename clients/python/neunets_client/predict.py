@@ -25,7 +25,7 @@ __all__ = ["Example", "Prediction", "Predictions", "predict", "predict_all"]
 Example: TypeAlias = "str | Path | Image | NDArray[Any]"
 # Examples that are in memory at once beside the caller's.
 BATCH: Final = 256
-# Of an array that is a picture: grey, with red, green and blue, and with alpha as well.
+# A picture has one of these numbers of channels: grey; red, green and blue; these and alpha.
 CHANNELS: Final = {(1,), (3,), (4,)}
 
 

@@ -19,7 +19,7 @@ NOTES: Final = "notes"  # folder of the names
 # Python with NumPy and pyarrow takes a quarter of it before it has read anything.
 LEAST_BYTES: Final = 1 << 30
 PATIENCE_S: Final = 300.0
-# Of the kernel's scale up to 1000: where memory runs out, reading ends before the engine does.
+# The kernel's scale goes up to 1000: where memory runs out, reading ends before the engine does.
 OOM_SCORE: Final = 800
 LONGEST_NOTE: Final = 4096
 
@@ -47,7 +47,7 @@ class Bounds:
 
 
 def limit_memory(memory_bytes: int) -> None:
-    """Of this process: beyond it, MemoryError. Files that are mapped to be read do not count."""
+    """Bound the memory of this process: beyond it, MemoryError. Files that are mapped to be read do not count."""
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
@@ -59,7 +59,7 @@ def note_files(folder: Path) -> None:
     descriptor = os.open(folder / str(os.getpid()), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def note(event: str, arguments: tuple[object, ...]) -> None:
-        # By its flags it is one of `open_regular`: Python's own files are not.
+        # These flags are those of `open_regular`; Python's own files have others.
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & os.O_NONBLOCK:
             name = arguments[0]
             if isinstance(name, str | bytes | os.PathLike):

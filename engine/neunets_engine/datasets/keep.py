@@ -105,7 +105,7 @@ class _ArrayFile:
             self._fingerprints.append(fingerprints(block))
 
     def sum(self) -> Sum:
-        """Of the whole file, with its header, which tells type and shape."""
+        """The SHA-256 of the whole file, with its header, which has type and shape."""
         return Sum(self._bytes, self._hash.hexdigest())
 
     def fingerprints(self) -> Array:

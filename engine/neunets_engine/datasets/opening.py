@@ -15,7 +15,7 @@ from neunets_engine.datasets.source import refusal
 
 __all__ = ["LARGEST_EXAMPLE", "check_example", "check_file", "check_member", "open_file", "text_lines"]
 
-# Of one example, in bytes: more is no input of a network, and blocks of a few examples are in memory at once.
+# The bytes of one example: more is no input of a network, and blocks of a few examples are in memory at once.
 LARGEST_EXAMPLE: Final = 64 << 20
 LONGEST_LINE: Final = 1 << 20
 
@@ -59,7 +59,7 @@ def check_member(member: zipfile.ZipInfo, begin: int, shape: tuple[int, ...], it
 
 
 def text_lines(path: Path, stream: TextIO) -> Iterator[str]:
-    """As iterating over `stream`. Raises: InvalidRequest at a line that is too long to be one of a table."""
+    """The lines of `stream`. Raises: InvalidRequest at a line that is too long to be one of a table."""
     while line := stream.readline(LONGEST_LINE + 1):
         if len(line) > LONGEST_LINE:
             text = f"it has a line of more than {LONGEST_LINE:,} characters"

@@ -31,6 +31,6 @@ def preprocessing_to_proto(given: Preprocessing, resized: int) -> service_pb2.Pr
 
 
 def preprocessing_from_proto(message: service_pb2.Preprocessing) -> Preprocessing:
-    """Of a message that the engine wrote."""
+    """The value in a message that the engine wrote."""
     red, green, blue = message.background
     return Preprocessing(message.height, message.width, message.channels, FITS[message.fit], (red, green, blue))

@@ -21,7 +21,7 @@ CHANNELS_FIRST: Final = f"{SOURCE}:channels_first"
 # From pixels as stored to normalised ones, channels first: its nodes.
 NORMALISATION: Final = frozenset({f"{SOURCE}:cast", f"{SOURCE}:centred", f"{SOURCE}:normalised", CHANNELS_FIRST})
 CENTRED: Final = f"{SOURCE}:centred"
-# Of a model that looks at the mirrored image too.
+# The names in a model that looks at the mirrored image too.
 MIRRORED, DOUBLED, HALVES, MEAN = (f"{SOURCE}:{step}" for step in ("mirrored", "doubled", "halves", "mean"))
 SLICE: Final = frozenset(f"{SOURCE}.{name}" for name in ("starts", "ends", "axes", "steps"))
 BACKWARDS: Final = f"{SOURCE}.backwards"  # numbers of columns

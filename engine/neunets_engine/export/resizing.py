@@ -23,7 +23,7 @@ __all__ = ["COLOURS", "PREFIX", "RESIZED", "SOURCE", "resize"]
 SOURCE: Final = "image"
 PREFIX: Final = f"{SOURCE}:resize."  # of every tensor, constant and node that is written here
 RESIZED: Final = f"{SOURCE}:resized"
-# Of red, green and blue in a grey, as Pillow's: (19595 R + 38470 G + 7471 B) / 65536, ITU-R 601.
+# The weights of red, green and blue in a grey are Pillow's: (19595 R + 38470 G + 7471 B) / 65536, ITU-R 601.
 GREY: Final = (19595, 38470, 7471)
 GREY_UNIT: Final = 1 << 16
 WEIGHT_UNIT: Final = 1 << 22  # what a weight of 1 is as an integer

@@ -189,7 +189,7 @@ class Plugin:
         self._delay_s = 0.0
 
     def shown_state(self) -> PluginState:
-        """As people see it."""
+        """The text that people see."""
         return PluginState.DRAINING if self.is_draining else self.state
 
     def _absent(self) -> PluginState:

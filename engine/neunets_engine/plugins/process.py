@@ -25,13 +25,13 @@ __all__ = ["ChildProcess", "sweep_sockets"]
 
 START_DEADLINE_S: Final = 60.0
 LAST_WORDS_S: Final = 1.0
-# Of a process whose connection was lost, until it is known how it has ended.
+# A process whose connection was lost gets this long, until it is known how it has ended.
 END_KNOWN_S: Final = 0.5
 LAST_LINES, LINE_LETTERS = 3, 120
 TOLD_LINES: Final = 5
 # What a child inherits; everything else of the engine's environment stays with the engine.
 ALLOWED: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "PYTHONPATH", "VIRTUAL_ENV", "SYSTEMROOT")
-# Of a unix socket's path (sun_path); and what a plugin may call its socket.
+# The kernel's bound on a unix socket's path (sun_path), and the part of it for the socket's name.
 PATH_BYTES, SOCKET_NAME_BYTES = 107, 24
 SOCKETS: Final = "s-"
 

@@ -25,7 +25,7 @@ SETTINGS_BYTES: Final = 64 << 10
 
 
 def settings_of(spec: service_pb2.RunSpec) -> Mapping[str, Any]:
-    """As JSON. Raises: InvalidRequest where they are none, or too large."""
+    """The settings as JSON. Raises: InvalidRequest where they are none, or too large."""
     if (size := spec.settings.ByteSize()) > SETTINGS_BYTES:
         raise InvalidRequest("spec.settings", f"{size:,} bytes, at most {SETTINGS_BYTES:,} are possible")
     try:

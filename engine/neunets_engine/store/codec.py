@@ -31,7 +31,7 @@ __all__ = [
     "trials_of",
 ]
 
-# Of why a run is in its state, with what a plugin has said or printed.
+# The bound of the reason of a state, with what a plugin has said or printed.
 REASON_BYTES: Final = 4096
 Record = TypeVar("Record", bound=Message)
 

@@ -30,7 +30,7 @@ from neunets_engine.store.trials import Wanted
 __all__ = ["Store"]
 
 REQUEST_LIFE_S: Final = 24 * 3600.0
-# Of a line of a run's log.
+# The bound of a line of a run's log.
 LINE_BYTES: Final = 1024
 
 Result = TypeVar("Result")

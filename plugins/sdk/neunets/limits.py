@@ -102,7 +102,7 @@ def _memory(process: Path, machine: int, used_bytes: Callable[[_Group], float]) 
 
 
 def _machine_bytes(pages: str, row: str) -> int:
-    """Of a row of /proc/meminfo; where there is none, of pages."""
+    """The bytes in a row of /proc/meminfo; where there is none, those of the pages."""
     with suppress(OSError, ValueError, IndexError, StopIteration):
         lines = Path("/proc/meminfo").read_text().splitlines()
         return 1024 * int(next(line for line in lines if line.startswith(f"{row}:")).split()[1])

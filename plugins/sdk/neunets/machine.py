@@ -85,7 +85,7 @@ class Choices:
 
 
 def cache_folder() -> Path:
-    """Of what can be measured again. A user without a home folder has one in the system's folder for such things."""
+    """The folder of what can be measured again; without a home folder, one in the system's folder for such things."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "neunets"
     except RuntimeError:

@@ -7,15 +7,15 @@ from typing import Final, TypeVar
 
 __all__ = ["CANDIDATE_BYTES", "CHANNEL_LIMITS", "LINEAGE_STEPS", "MESSAGE_BYTES", "RECEIVE_BYTES", "fitting"]
 
-# Of a message that is made of many parts: a replay, a batch of events, a page of a list.
+# The size of a message that is made of many parts: a replay, a batch of events, a page of a list.
 MESSAGE_BYTES: Final = 1 << 20
-# What every server and every client takes, which is gRPC's own default: three parts of the largest size fit.
+# Every server and every client takes this much, gRPC's own default: three parts of the largest size fit.
 RECEIVE_BYTES: Final = 4 << 20
-# Of a candidate with its graph: what is larger is rejected before it is kept, so that it can be sent ever after.
+# A candidate with its graph: a larger one is rejected before it is kept, so that what is kept can always be sent.
 CANDIDATE_BYTES: Final = 512 << 10
-# Of a candidate's way from its parent; each step costs about as much as a validation of the graph.
+# The steps from a parent to a candidate; each costs about as much as a validation of the graph.
 LINEAGE_STEPS: Final = 256
-# For servers and channels of gRPC.
+# The limits as options of gRPC servers and channels.
 CHANNEL_LIMITS: Final = (
     ("grpc.max_receive_message_length", RECEIVE_BYTES),
     ("grpc.max_send_message_length", RECEIVE_BYTES),

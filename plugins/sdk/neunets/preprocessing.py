@@ -55,7 +55,7 @@ class Preprocessing:
         return self.height, self.width, self.channels
 
     def placement(self, width: int, height: int) -> Placement:
-        """Of an image of `width` x `height` pixels. Sizes within a padded image are rounded half up."""
+        """The layout for an image of `width` x `height` pixels. Sizes within a padded image are rounded half up."""
         whole, size = (0.0, 0.0, float(width), float(height)), (self.width, self.height)
         is_wider = width * self.height > height * self.width
         match self.fit:

@@ -292,7 +292,7 @@ def _behavior(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[object, obj
 
 
 def _parser(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], object]:
-    """Of a request's bytes, which gRPC itself would answer with UNKNOWN or INTERNAL where they are no message."""
+    """The message in a request's bytes; gRPC itself answers bytes that are none with UNKNOWN or INTERNAL."""
     parse: Any = handler.request_deserializer
 
     def parsed(raw: bytes) -> object:

@@ -119,7 +119,7 @@ def _summary(dataset: service_pb2.Dataset) -> Table:
 
 
 def _preprocessing(dataset: service_pb2.Dataset) -> Mapping[str, object] | None:
-    """Of images; None: of sequences."""
+    """The preprocessing of images; None for sequences."""
     done = dataset.preprocessing
     if not dataset.HasField("preprocessing"):
         return None

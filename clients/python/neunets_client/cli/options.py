@@ -94,7 +94,7 @@ def count(text: str) -> int:
 
 
 def image_size_of(text: str | None) -> int | tuple[int, int] | None:
-    """Of "N" or "HxW". Raises: InvalidRequest."""
+    """Read "N" or "HxW". Raises: InvalidRequest."""
     if text is None:
         return None
     sides = text.lower().split("x")
