@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from neunets.errors import InvalidRequest
 from neunets_engine.datasets import Request, register
 from sources import labels, pixels, write_folder, write_npz, write_table
 
@@ -73,6 +74,51 @@ def test_csv_in_utf_16_is_read(tmp_path: Path) -> None:
     lines = [f"{('cat', 'dog')[label]}/{row:03d}.png,{label}" for row, label in enumerate(labels(8))]
     (source / "data.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-16")
     assert tuple(register(Request(str(source / "data.csv")), _root(tmp_path)).classes) == ("0", "1")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("a", "a b", "b", "a b c"),
+        ("cat|dog", "cat|fox", "dog|fox"),
+        ("cat", "dog", "cat, dog"),
+        ("['cat']", "['dog']", "['cat', 'dog']"),
+        ("0", "1", "0 1", "1 2", "2"),
+    ],
+)
+def test_labels_that_combine_classes_are_refused_by_name(names: tuple[str, ...], tmp_path: Path) -> None:
+    with pytest.raises(InvalidRequest, match=r"combine several classes \(multi-label\); only images with one class"):
+        register(Request(str(_labelled(tmp_path, names))), _root(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("hot dog", "corn dog", "dog"),
+        ("New York", "York", "New Delhi", "Delhi"),
+        ("red car", "blue car", "red van", "blue van"),
+        ("maple", "red maple", "oak", "red oak"),
+        ("Paris, France", "Lyon, France", "Rome, Italy"),
+        ("1|a", "2|b"),
+    ],
+)
+def test_names_of_several_words_are_classes(names: tuple[str, ...], tmp_path: Path) -> None:
+    assert set(register(Request(str(_labelled(tmp_path, names))), _root(tmp_path)).classes) == set(names)
+
+
+@pytest.mark.parametrize("y", [[[1, 1], [0, 1]] * 4, [[0, 0], [0, 1]] * 4])
+def test_arrays_of_several_labels_are_refused_by_name(y: object, tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "source", x_train=pixels(8, 4, 5), y_train=np.array(y))
+    with pytest.raises(InvalidRequest, match=r"y_train\[0\] has [02] classes that are 1 \(multi-label\)"):
+        register(Request(str(source)), _root(tmp_path))
+
+
+def _labelled(tmp_path: Path, names: tuple[str, ...]) -> Path:
+    """A table with four images of each of `names`."""
+    rows = 4 * len(names)
+    folder = write_folder(tmp_path / "source", pixels(rows, 4, 5), np.zeros(rows, np.int64), ("images",))
+    lines: list[list[object]] = [[f"images/{row:03d}.png", names[row % len(names)]] for row in range(rows)]
+    return write_table(folder, "data.csv", "path,label", lines)
 
 
 def _root(tmp_path: Path) -> Path:

@@ -12,6 +12,7 @@ from typing import IO, Any, Final
 import numpy as np
 
 from neunets_engine.datasets.labels import case_warnings, distinct, numbered
+from neunets_engine.datasets.multilabel import check_single
 from neunets_engine.datasets.opening import check_example, check_member, open_file
 from neunets_engine.datasets.order import natural
 from neunets_engine.datasets.source import Array, Examples, Source, in_memory, refusal, rows_a_block
@@ -65,6 +66,8 @@ def read_npz(path: Path) -> Source:
     if "classes" not in members:
         values.sort(key=lambda value: value if isinstance(value, int) else natural(_text(value)))
     names = [_text(value) for value in values]
+    if members["y_train"].dtype.kind in "US":
+        check_single(path, names)
     if "classes" in members:
         names = _names(path, _whole(members["classes"]), len(values))
     train = _examples(members, "train", values)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neunets_engine.datasets.multilabel import MULTILABEL
 from neunets_engine.datasets.source import Array, refusal
 
 __all__ = ["case_warnings", "distinct", "numbered"]
@@ -15,6 +16,10 @@ __all__ = ["case_warnings", "distinct", "numbered"]
 
 def distinct(source: object, labels: Array) -> list[Any]:
     """The values of the training labels (N,), in order: whole numbers, strings or bytes."""
+    if labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels) and ((labels == 0) | (labels == 1)).all():
+        row = int(np.argmax(labels.sum(axis=1) != 1))
+        text = f"y_train[{row}] has {int(labels[row].sum())} classes that are 1 (multi-label)"
+        raise refusal(source, text, MULTILABEL)
     if labels.ndim != 1:
         raise refusal(source, f"y_train has the shape {labels.shape}", "one label an example is needed: (N,)")
     if labels.dtype.kind == "f":

@@ -14,6 +14,7 @@ import numpy as np
 from neunets.images import Encoded
 from neunets.sentences import LONGEST
 from neunets_engine.datasets.labels import case_warnings
+from neunets_engine.datasets.multilabel import MULTILABEL, check_single
 from neunets_engine.datasets.order import natural
 from neunets_engine.datasets.parts import NAMES, Part, joined, part_of
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
@@ -71,6 +72,8 @@ def _label(table: Table, row: int, label: object) -> str | int:
         return int(label)
     if isinstance(label, bytes):
         return label.decode(errors="replace").strip()
+    if isinstance(label, list | tuple):
+        raise refusal(table.row_name(row), f"its label is the list {label!r:.80} (multi-label)", MULTILABEL)
     if not isinstance(label, str | int):
         raise refusal(table.row_name(row), f"its label is {label!r}", "labels are whole numbers or strings")
     return str(label) if isinstance(label, bool) else label
@@ -82,6 +85,7 @@ def _check_classes(table: Table, values: Sequence[str | int]) -> None:
         row = next(row for row, text in enumerate(texts) if "." in text)
         text = f"its label is {texts[row]}, and all labels are numbers with fractions (regression)"
         raise refusal(table.row_name(row), text, "labels are whole numbers or strings")
+    check_single(table.name, set(texts))
 
 
 def _classes(table: Table, values: list[str | int]) -> tuple[tuple[str, ...], Mapping[str | int, int]]:
