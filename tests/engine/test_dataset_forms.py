@@ -106,10 +106,9 @@ def test_names_of_several_words_are_classes(names: tuple[str, ...], tmp_path: Pa
     assert set(register(Request(str(_labelled(tmp_path, names))), _root(tmp_path)).classes) == set(names)
 
 
-@pytest.mark.parametrize("y", [[[1, 1], [0, 1]] * 4, [[0, 0], [0, 1]] * 4])
-def test_arrays_of_several_labels_are_refused_by_name(y: object, tmp_path: Path) -> None:
-    source = write_npz(tmp_path / "source", x_train=pixels(8, 4, 5), y_train=np.array(y))
-    with pytest.raises(InvalidRequest, match=r"y_train\[0\] has [02] classes that are 1 \(multi-label\)"):
+def test_arrays_of_several_labels_are_refused_by_name(tmp_path: Path) -> None:
+    source = write_npz(tmp_path / "source", x_train=pixels(8, 4, 5), y_train=np.array([[0, 1], [1, 1]] * 4))
+    with pytest.raises(InvalidRequest, match=r"y_train\[1\] has 2 classes that are 1 \(multi-label\)"):
         register(Request(str(source)), _root(tmp_path))
 
 

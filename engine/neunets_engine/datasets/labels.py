@@ -16,10 +16,12 @@ __all__ = ["case_warnings", "distinct", "numbered"]
 
 def distinct(source: object, labels: Array) -> list[Any]:
     """The values of the training labels (N,), in order: whole numbers, strings or bytes."""
-    if labels.ndim == 2 and labels.dtype.kind in "biuf" and len(labels) and ((labels == 0) | (labels == 1)).all():
-        row = int(np.argmax(labels.sum(axis=1) != 1))
-        text = f"y_train[{row}] has {int(labels[row].sum())} classes that are 1 (multi-label)"
-        raise refusal(source, text, MULTILABEL)
+    if labels.ndim == 2 and labels.dtype.kind in "biuf" and ((labels == 0) | (labels == 1)).all():
+        ones = labels.sum(axis=1)
+        if (ones > 1).any():
+            row = int(np.argmax(ones > 1))
+            text = f"y_train[{row}] has {int(ones[row])} classes that are 1 (multi-label)"
+            raise refusal(source, text, MULTILABEL)
     if labels.ndim != 1:
         raise refusal(source, f"y_train has the shape {labels.shape}", "one label an example is needed: (N,)")
     if labels.dtype.kind == "f":
