@@ -159,8 +159,8 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     "labels by row": (
         "data.npz",
         npz(y_train=np.stack([Y, Y], 1)),
-        r"y_train has the shape \(8, 2\)",
-        "one label an example",
+        r"y_train\[4\] has 2 classes that are 1 \(multi-label\)",
+        "only images with one class",
     ),
     "complex labels": ("data.npz", npz(y_train=1j * Y), "y_train is of type complex", "whole numbers or strings"),
     "lengths": ("data.npz", npz(x_train=X[1:]), r"x_train is \(7, 4, 5\), y_train is \(8,\)", "one label an example"),
@@ -296,7 +296,12 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     "no image in parquet": ("data.parquet", parquet(image=[None, *PNGS[1:]]), "row 0 of .*empty", "replace"),
     "text in parquet": ("data.parquet", parquet(image=[b"x", *PNGS[1:]]), "row 0 of .*cannot be read", "replace"),
     "pixels in parquet": ("data.parquet", parquet(image=X.reshape(8, -1).tolist()), "type list", "encoded files"),
-    "labels in parquet": ("data.parquet", parquet(label=[[1]] * 8), r"row 0 .*its label is \[1\]", "whole numbers"),
+    "labels in parquet": (
+        "data.parquet",
+        parquet(label=[[1]] * 8),
+        r"row 0 .*the list \[1\] \(multi",
+        "one class each",
+    ),
     "exploit": (
         "cifar-10-batches-py",
         cifar(lambda p: written(p / "data_batch_3", pickle.dumps(Exploit()))),
