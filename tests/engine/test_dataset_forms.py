@@ -63,10 +63,10 @@ def test_float_arrays_of_two_axes_an_example_are_said_to_be_sequences(tmp_path: 
 )
 def test_other_names_of_arrays_are_known_and_those_not_read_are_said(names: tuple[str, str], tmp_path: Path) -> None:
     arrays = dict(zip(names, (pixels(8, 4, 5), labels(8)), strict=True))
-    source = write_npz(tmp_path / "source", **arrays, val_images=pixels(2, 4, 5))
+    source = write_npz(tmp_path / "source", **arrays, val_images=pixels(2, 4, 5), extra=labels(2))
     dataset = register(Request(str(source)), _root(tmp_path))
     assert tuple(dataset.classes) == ("0", "1")
-    assert "arrays that are not read: val_images" in dataset.warnings
+    assert "arrays that are not read: extra, val_images" in dataset.warnings
 
 
 def test_csv_in_utf_16_is_read(tmp_path: Path) -> None:

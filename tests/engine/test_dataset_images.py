@@ -270,8 +270,8 @@ HANDLED: dict[str, tuple[Callable[[Path], Path], str]] = {
         grey_folder(lambda p: (p / "cat/a.png").write_bytes(png(pixels(1, 1)))),
         "9 images are resized to 4 x 4: the images are 1 to 5 pixels wide and 1 to 4 high",
     ),
-    "notes": (grey_folder(lambda p: (p / "cat/a.txt").touch()), "1 file is no image of a class and is passed over"),
-    "validation part": (grey_folder(validation), "the validation part is the test set"),
+    "notes": (grey_folder(lambda p: (p / "cat/a.txt").touch()), "1 file passed over, no image of a class"),
+    "validation part": (grey_folder(validation), "the validation set is the given one"),
     "spaces": (spaced, "4 labels have spaces around them, which are removed, such as 'cat '"),
     "case": (spaced, "the classes 'Cat' and 'cat' differ by case alone"),
     "a copy": (

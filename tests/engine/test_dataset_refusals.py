@@ -41,6 +41,11 @@ def folder(change: Callable[[Path], object]) -> Make:
     return lambda path: change(write_folder(path, X, Y))
 
 
+def deep(path: Path) -> object:
+    write_folder(path / "one", X, Y)
+    return write_folder(path / "two", X, Y)
+
+
 def folder_with_test(change: Callable[[Path], object]) -> Make:
     def make(path: Path) -> object:
         write_folder(path / "train", X, Y)
@@ -214,7 +219,7 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
         "download",
     ),
     "bare images": ("", lambda path: written(path / "a.png", PNGS[0]), "no folder of a class", "one folder of images"),
-    "too deep": ("", lambda path: write_folder(path / "cat" / "x", X, Y), "lie deeper, such as .*png", "move them up"),
+    "too deep": ("", deep, "lie deeper, such as .*png", "move them up"),
     "twin classes": ("", folder(lambda p: (p / "cat ").mkdir()), "cat .*differs from 'cat'", "into one folder"),
     "bomb": ("", folder(lambda p: written(p / "cat/a.pgm", BOMB)), "cat/a.pgm: its pixels are too many", "smaller"),
     "32 bits": ("", folder(lambda p: DEEP.save(p / "cat/a.tif")), "cat/a.tif: .*32 bits", "8 bits a channel"),

@@ -91,11 +91,12 @@ def test_files_that_are_no_images_are_told(tmp_path: Path) -> None:
     assert not read(tmp_path / "x", tmp_path / "root").warnings
     (tmp_path / "x" / "cat" / "notes.txt").touch()
     (warning,) = read(tmp_path / "x", tmp_path / "root").warnings
-    assert "1 file is no image of a class" in warning
+    assert "1 file passed over, no image of a class" in warning
     assert "cat/notes.txt" in warning
     write_folder(tmp_path / "x" / "cat" / "more", pixels(2, 4, 5), labels(2))
-    (warning,) = read(tmp_path / "x", tmp_path / "root").warnings
-    assert "3 files are no image of a class" in warning
+    passed_over, deeper = read(tmp_path / "x", tmp_path / "root").warnings
+    assert "1 file passed over" in passed_over
+    assert "2 files in folders within that of a class" in deeper
 
 
 def test_a_test_set_may_lack_a_class(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from neunets_engine.datasets.labels import case_warnings, distinct, numbered
 from neunets_engine.datasets.multilabel import check_single
 from neunets_engine.datasets.opening import check_example, check_member, open_file
 from neunets_engine.datasets.order import natural
-from neunets_engine.datasets.source import Array, Examples, Source, in_memory, refusal, rows_a_block
+from neunets_engine.datasets.source import Array, Examples, Source, in_memory, refusal, rows_a_block, with_validation
 
 __all__ = ["read_digits", "read_npz"]
 
@@ -23,7 +23,7 @@ __all__ = ["read_digits", "read_npz"]
 DAMAGE: Final = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
 # More on the last axis, and 1 or 3 on the second: (N, C, H, W).
 MOST_COLOURS: Final = 4
-READ: Final = frozenset({"x_train", "y_train", "x_test", "y_test", "classes"})
+READ: Final = frozenset({"x_train", "y_train", "x_valid", "y_valid", "x_test", "y_test", "classes"})
 # What others call the arrays, without regard to case: scikit-learn, MedMNIST, numpy.savez without names.
 OTHER_NAMES: Final = {
     "x": "x_train",
@@ -32,6 +32,9 @@ OTHER_NAMES: Final = {
     "arr_1": "y_train",
     "train_images": "x_train",
     "train_labels": "y_train",
+    **{f"{axis}_{name}": f"{axis}_valid" for axis in "xy" for name in ("val", "validation", "dev")},
+    **{f"{name}_images": "x_valid" for name in ("val", "valid", "validation")},
+    **{f"{name}_labels": "y_valid" for name in ("val", "valid", "validation")},
     "test_images": "x_test",
     "test_labels": "y_test",
 }
@@ -57,9 +60,10 @@ def read_npz(path: Path) -> Source:
     for name in ("x_train", "y_train"):
         if name not in members:
             raise refusal(path, f"it has no array {name}", f"save it as {name}")
-    if ("x_test" in members) != ("y_test" in members):
-        raise refusal(path, "of x_test and y_test it has only one", "save both, or neither")
-    for name in ("y_train", "y_test", "classes"):
+    for part in ("valid", "test"):
+        if (f"x_{part}" in members) != (f"y_{part}" in members):
+            raise refusal(path, f"of x_{part} and y_{part} it has only one", "save both, or neither")
+    for name in ("y_train", "y_valid", "y_test", "classes"):
         if name in members:
             _check_labels(members[name], members.get(f"x_{name.removeprefix('y_')}"))
     values = distinct(path, _labels(members["y_train"]))
@@ -71,10 +75,13 @@ def read_npz(path: Path) -> Source:
     if "classes" in members:
         names = _names(path, _whole(members["classes"]), len(values))
     train = _examples(members, "train", values)
-    test = _examples(members, "test", values) if "x_test" in members else None
-    if test is not None and test.shape != train.shape:
-        raise refusal(path, f"examples of {test.shape} in x_test, of {train.shape} in x_train", "make them alike")
-    return Source(tuple(names), train, test, case_warnings(names) + _form_warnings(members["x_train"]) + said)
+    valid, test = (_examples(members, part, values) if f"x_{part}" in members else None for part in ("valid", "test"))
+    for part, examples in (("valid", valid), ("test", test)):
+        if examples is not None and examples.shape != train.shape:
+            text = f"examples of {examples.shape} in x_{part}, of {train.shape} in x_train"
+            raise refusal(path, text, "make them alike")
+    said = case_warnings(names) + _form_warnings(members["x_train"]) + said
+    return with_validation(Source(tuple(names), train, test, said), valid)
 
 
 def _named(members: Mapping[str, _Member]) -> tuple[Mapping[str, _Member], tuple[str, ...]]:
@@ -87,6 +94,8 @@ def _named(members: Mapping[str, _Member]) -> tuple[Mapping[str, _Member], tuple
             named[known] = member
         elif name not in READ:
             unread.append(name)
+    if "x_valid" in named and "y_valid" not in named:  # without labels there is nothing to measure by
+        unread.append(named.pop("x_valid").name.removesuffix(".npy"))
     return named, (f"arrays that are not read: {', '.join(sorted(unread)[:8])}",) if unread else ()
 
 

@@ -11,14 +11,18 @@ import numpy as np
 
 from neunets_engine.datasets.foreign import check_layout
 from neunets_engine.datasets.order import natural
-from neunets_engine.datasets.parts import Part, joined, part_of
+from neunets_engine.datasets.parts import Part, part_of
 from neunets_engine.datasets.passed_over import is_passed_over
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
-from neunets_engine.datasets.source import Source, refusal
+from neunets_engine.datasets.source import Remarks, Source, refusal
 
 __all__ = ["SUFFIXES", "is_class_folder", "read_folder"]
 
 SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+# What is said of files in a folder of classes, after "3 files ".
+NO_IMAGE: Final = "passed over, no image of a class"
+DEEPER: Final = "in folders within that of a class, which count as of this class"
 
 
 def is_class_folder(path: Path) -> bool:
@@ -32,37 +36,60 @@ def read_folder(path: Path, reading: Reading) -> Source:
     parts = {name: part for name in folders if (part := part_of(name)) is not None}
     if Part.TRAIN not in parts.values() or len(parts) < len(folders):
         classes = _classes(path)
-        return read_pictures(classes, _pictures([path], classes, False), None, _warnings(path, 2), reading)
-    uses, said = joined(parts.values())
-    train = [folders[name] for name, part in parts.items() if uses[part] is Part.TRAIN]
-    test = [folders[name] for name, part in parts.items() if uses[part] is Part.TEST]
-    classes = _classes(folders[next(name for name, part in parts.items() if part is Part.TRAIN)])
-    for folder in train + test:
+        return read_pictures(classes, _pictures([path], classes), None, _warnings([path]), reading)
+    trains, valids, tests = (
+        [innermost(folders[name]) for name, part in parts.items() if part is wanted] for wanted in Part
+    )
+    unlabelled = [place for place in valids + tests if not _folders(place) and _has_images(place)]
+    said = tuple(f"{place} is left aside: its images are in no folders of classes" for place in unlabelled)
+    valids, tests = ([place for place in places if place not in unlabelled] for places in (valids, tests))
+    for folder in trains + valids + tests:
+        check_layout(folder, [inner.name for inner in _folders(folder)])
+    classes = _classes(trains[0])
+    for folder in trains + valids + tests:
         _check_known(folder, classes)
-    pictures = [_pictures(part, classes, part is test) for part in (train, test) if part]
-    warnings = _warnings(path, 3) + said
-    return read_pictures(classes, pictures[0], pictures[1] if test else None, warnings, reading)
+    train = _pictures(trains + valids, classes, len(trains))
+    test = _pictures(tests, classes, 0) if tests else None
+    return read_pictures(classes, train, test, said + _warnings(trains + valids + tests), reading)
 
 
-def _warnings(path: Path, depth: int) -> tuple[str, ...]:
-    """Of what is passed over. `depth`: parts of an image's path below `path`."""
-    count, first = 0, ""
-    for folder, deeper, files in os.walk(path):
-        deeper[:] = [name for name in deeper if not is_passed_over(name)]
-        below = Path(folder).relative_to(path)
-        for name in files:
-            is_image = os.path.splitext(name)[1].lower() in SUFFIXES and len(below.parts) + 1 == depth
-            if not is_image and not is_passed_over(name):
-                count, first = count + 1, first or str(below / name)
-    if not count:
-        return ()
-    what = "no image of a class and"
-    told = f"1 file is {what} is" if count == 1 else f"{count:,} files are {what} are"
-    return (f"{told} passed over, such as {first}",)
+def innermost(path: Path) -> Path:
+    """`path`, or where it holds nothing but one folder of folders, as archives do, that folder."""
+    while len(folders := _folders(path)) == 1 and _folders(folders[0]) and not _has_images(path):
+        if _has_images(folders[0]):
+            return path  # it is a class
+        path = folders[0]
+    return path
+
+
+def _has_images(folder: Path) -> bool:
+    return any(_is_image(entry.name) and entry.is_file() for entry in folder.iterdir())
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)
+
+
+def _warnings(places: Sequence[Path]) -> tuple[str, ...]:
+    """`places`: folders of classes. Of what is passed over, and of images that lie deeper in their class."""
+    remarks = Remarks()
+    for place in places:
+        for folder, deeper, files in os.walk(place):
+            deeper[:] = [name for name in deeper if not is_passed_over(name)]
+            depth = len(Path(folder).relative_to(place).parts)
+            for name in files:
+                if is_passed_over(name) or (depth == 1 and _is_image(name)):
+                    continue
+                is_deep = depth > 1 and _is_image(name)
+                remarks.add(DEEPER if is_deep else NO_IMAGE, os.path.join(folder, name))
+    return remarks.sentences("file")
 
 
 def _folders(path: Path) -> list[Path]:
-    found = [entry for entry in path.iterdir() if entry.is_dir() and not is_passed_over(entry.name)]
+    try:
+        found = [entry for entry in path.iterdir() if entry.is_dir() and not is_passed_over(entry.name)]
+    except PermissionError:
+        raise refusal(path, "it may not be read", "give this user the permission") from None
     return sorted(found, key=lambda entry: natural(entry.name))
 
 
@@ -84,18 +111,24 @@ def _check_known(path: Path, classes: Sequence[str]) -> None:
         raise refusal(path / strange[0], "this class is not in train", "remove it, or add it to train")
 
 
-def _pictures(paths: Sequence[Path], classes: Sequence[str], is_test: bool) -> Pictures:
-    """All images of the folders; in those after the first, and in a test set, a class may be missing."""
+def _pictures(paths: Sequence[Path], classes: Sequence[str], trains: int = 1) -> Pictures:
+    """All images of the folders: the first `trains` train, the others validate, or test.
+
+    A class may be missing in all but the first that trains.
+    """
     folders: list[str] = []
     files: list[tuple[int, str]] = []
     labels: list[int] = []
+    is_valid: list[bool] = []
     for number, path in enumerate(paths):
-        known = [label for label, name in enumerate(classes) if not (is_test or number) or (path / name).exists()]
-        for label in known:
-            names = _images(path / classes[label])
-            files += [(len(folders), name) for name in names]
+        for label, class_name in enumerate(classes):
+            if (number or not trains) and not (path / class_name).exists():
+                continue
+            names = _images(path / class_name)
+            files += [(len(folders), file) for file in names]
             labels += [label] * len(names)
-            folders.append(str(path / classes[label]))
+            is_valid += [number >= trains] * len(names)
+            folders.append(str(path / class_name))
     if not files:
         raise refusal(paths[0], "it has no images", "add some, or remove the folder")
 
@@ -108,20 +141,32 @@ def _pictures(paths: Sequence[Path], classes: Sequence[str], is_test: bool) -> P
             [name(row) for row in range(begin, min(begin + size, len(files)))] for begin in range(0, len(files), size)
         )
 
-    return Pictures(np.array(labels, np.int64), parts, name)
+    return Pictures(np.array(labels, np.int64), parts, name, np.array(is_valid, np.bool_))
 
 
 def _images(folder: Path) -> list[str]:
+    """Names within `folder`, with those of folders below it where it is clear that they are of the same class."""
     try:
         names = sorted(os.listdir(folder))
     except NotADirectoryError:
         names = []
     except PermissionError:
         raise refusal(folder, "it may not be read", "give this user the permission") from None
-    found = [name for name in names if os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)]
-    if not found:
-        deeper = next((file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES), None)
-        if deeper is not None:
-            raise refusal(folder, f"its images lie deeper, such as {deeper}", "move them up into the class's folder")
+    found = [name for name in names if _is_image(name)]
+    deeper = _deeper_images(folder)
+    if not found and not deeper:
         raise refusal(folder, "this class has no images", "add some, or remove the folder")
+    if not found and len(_folders(folder)) > 1:
+        text = f"its images lie deeper, such as {folder / deeper[0]}"
+        raise refusal(folder, text, "move them up into the class's folder")
+    return found + deeper
+
+
+def _deeper_images(folder: Path) -> list[str]:
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted((name for name in folders if not is_passed_over(name)), key=natural)
+        if place != str(folder):
+            below = os.path.relpath(place, folder)
+            found += [os.path.join(below, name) for name in sorted(files) if _is_image(name)]
     return found

@@ -11,7 +11,7 @@ from neunets.images import Encoded, Fault
 from neunets.preprocessing import Fit, Preprocessing
 from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
 from neunets_engine.datasets.sizes import Size, choose_size, resizing_told, size_features
-from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal
+from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal, validation_told
 
 __all__ = ["Pictures", "Reading", "read_pictures"]
 
@@ -33,6 +33,7 @@ class Pictures:
     y: Array  # (N,) int64
     parts: Callable[[int], Iterator[Sequence[Encoded]]]
     name: Callable[[int], str]
+    is_valid: Array | None = None  # (N,) bool: those that the source gives to validate
 
 
 def read_pictures(
@@ -47,15 +48,19 @@ def read_pictures(
     all_sizes = np.concatenate([sizes, test_sizes])
     resized = int((all_sizes != (size.width, size.height)).any(axis=1).sum())
     remarks = Remarks()
+    valid = None if train.is_valid is None or not train.is_valid.any() else train.is_valid
     return Source(
         classes,
         _examples(train, wanted, reading, remarks),
         None if test is None else _examples(test, wanted, reading, remarks),
-        warnings + resizing_told(all_sizes, resized, wanted),
+        warnings
+        + (() if valid is None else validation_told(int(valid.sum())))
+        + resizing_told(all_sizes, resized, wanted),
         remarks,
         size_features(sizes) | {"grey_fraction": float(is_grey.mean())},
         wanted,
         resized,
+        valid,
     )
 
 

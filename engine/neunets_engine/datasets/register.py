@@ -18,7 +18,7 @@ from neunets_engine.datasets.arrays import read_digits, read_npz
 from neunets_engine.datasets.bounds import NOTES, Bounds
 from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv
 from neunets_engine.datasets.decoding import Decoders
-from neunets_engine.datasets.folder import SUFFIXES, is_class_folder, read_folder
+from neunets_engine.datasets.folder import SUFFIXES, innermost, is_class_folder, read_folder
 from neunets_engine.datasets.idx import is_idx_folder, read_idx
 from neunets_engine.datasets.keep import Division, Kept, keep
 from neunets_engine.datasets.named import NAMED, read_named
@@ -102,6 +102,8 @@ def _read_path(path: Path, reading: Reading) -> Source:
         check_file(path)
     if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
         raise refusal(path, "it may not be read", "give this user the permission")
+    if path.is_dir():
+        path = innermost(path)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)
@@ -131,8 +133,9 @@ def _check(name: str, source: Source) -> Source:
     for label in source.classes:
         if readable(label) != label:
             raise refusal(name, f"the name of class {label!r} is no UTF-8", "rename its folder, or the label")
-    rows = np.bincount(source.train.y, minlength=len(source.classes))
-    fewest = FEWEST_A_CLASS if source.test is None else FEWEST_A_CLASS - 1
+    y = source.train.y if source.valid is None else source.train.y[~source.valid]
+    rows = np.bincount(y, minlength=len(source.classes))
+    fewest = FEWEST_A_CLASS - (source.test is not None) - (source.valid is not None)
     for label, count in zip(source.classes, rows, strict=True):
         if count < fewest:
             text = f"class {label!r} has {count} training examples"
@@ -143,10 +146,14 @@ def _check(name: str, source: Source) -> Source:
 
 
 def _divide(source: Source, request: Request) -> Division:
+    """The sets that the source gives as they are; the others are drawn from its training examples."""
     y = source.train.y
     aside = np.zeros(len(y), np.bool_)
     if source.test is None:
-        aside = held_out(y, request.test_fraction, request.seed, TEST_SPLIT)
+        drawn = np.ones(len(y), np.bool_) if source.valid is None else ~source.valid
+        aside[drawn] = held_out(y[drawn], request.test_fraction, request.seed, TEST_SPLIT)
+    if source.valid is not None:
+        return Division(aside, source.valid[~aside])
     return Division(aside, held_out(y[~aside], request.valid_fraction, request.seed, VALID_SPLIT))
 
 

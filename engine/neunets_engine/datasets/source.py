@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 import numpy as np
@@ -23,6 +23,8 @@ __all__ = [
     "readable",
     "refusal",
     "rows_a_block",
+    "validation_told",
+    "with_validation",
 ]
 
 Array: TypeAlias = NDArray[Any]
@@ -62,9 +64,9 @@ class Remarks:
         before, first = self._found.get(remark, (0, name))
         self._found[remark] = (before + count, first)
 
-    def sentences(self) -> tuple[str, ...]:
+    def sentences(self, noun: str = "image") -> tuple[str, ...]:
         return tuple(
-            f"{count:,} image{'s' if count > 1 else ''} {remark}, such as {name}"
+            f"{count:,} {noun}{'s' if count > 1 else ''} {remark}, such as {name}"
             for remark, (count, name) in self._found.items()
         )
 
@@ -81,6 +83,7 @@ class Source:
     meta_features: Mapping[str, float] = field(default_factory=dict)  # of the images before they were resized
     preprocessing: Preprocessing | None = None  # of images that were files, at first; then of arrays of images as well
     resized: int = 0  # images that had another size
+    valid: Array | None = None  # (N,) bool: rows of `train` that the source gives to validate; None: it gives none
 
 
 def in_memory(x: Array, y: Array, name: str) -> Examples:
@@ -91,6 +94,29 @@ def in_memory(x: Array, y: Array, name: str) -> Examples:
         return (x[begin : begin + rows] for begin in range(0, len(x), rows))
 
     return Examples(y, x.shape[1:], blocks, lambda row: f"{name}[{row}]")
+
+
+def with_validation(source: Source, valid: Examples | None) -> Source:
+    """`source` with a validation set that is given: its examples stand behind the training examples."""
+    if valid is None or not len(valid.y):
+        return source
+    train = source.train
+
+    def blocks() -> Iterator[Array]:
+        yield from train.blocks()
+        yield from valid.blocks()
+
+    def name(row: int) -> str:
+        return train.name(row) if row < len(train.y) else valid.name(row - len(train.y))
+
+    both = Examples(np.concatenate([train.y, valid.y]), train.shape, blocks, name, train.stage)
+    is_valid = np.arange(len(both.y)) >= len(train.y)
+    return replace(source, train=both, valid=is_valid, warnings=source.warnings + validation_told(len(valid.y)))
+
+
+def validation_told(rows: int) -> tuple[str, ...]:
+    """`rows`: of the validation set that a source gives."""
+    return (f"the validation set is the given one, {rows:,} example{'s' if rows > 1 else ''}: none is drawn",)
 
 
 def rows_a_block(shape: tuple[int, ...], dtype: np.dtype[Any]) -> int:

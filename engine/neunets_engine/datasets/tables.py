@@ -16,7 +16,7 @@ from neunets.sentences import LONGEST
 from neunets_engine.datasets.labels import case_warnings
 from neunets_engine.datasets.multilabel import MULTILABEL, check_single
 from neunets_engine.datasets.order import natural
-from neunets_engine.datasets.parts import NAMES, Part, joined, part_of
+from neunets_engine.datasets.parts import NAMES, Part, part_of
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
 from neunets_engine.datasets.source import Array, Source, refusal
 
@@ -45,17 +45,18 @@ def read_table(table: Table, reading: Reading) -> Source:
     values = [_label(table, row, label) for row, label in enumerate(table.labels)]
     if all(isinstance(value, int) or re.fullmatch(r"-?\d+(\.0+)?", value) for value in values):
         values = [value if isinstance(value, int) else value.partition(".")[0] for value in values]
-    is_train, said = _training_rows(table)
+    parts = _parts(table)
+    is_train = parts == Part.TRAIN
     _check_classes(table, values)
     names, number = _classes(table, [value for value, chosen in zip(values, is_train, strict=True) if chosen])
     for row in np.flatnonzero(~is_train):
         if values[row] not in number:
             raise refusal(table.row_name(int(row)), f"no training row has the label {values[row]!r}", "remove it")
     y = np.array([number[value] for value in values], np.int64)
-    train = _pictures(table, y, np.flatnonzero(is_train))
-    test = None if is_train.all() else _pictures(table, y, np.flatnonzero(~is_train))
-    warnings = said + _space_warnings(table) + case_warnings(names)
-    return read_pictures(names, train, test, warnings, reading)
+    to_fit, to_test = np.flatnonzero(parts != Part.TEST), np.flatnonzero(parts == Part.TEST)
+    test = _pictures(table, y, to_test) if len(to_test) else None
+    warnings = _space_warnings(table) + case_warnings(names)
+    return read_pictures(names, _pictures(table, y, to_fit, ~is_train[to_fit]), test, warnings, reading)
 
 
 def _label(table: Table, row: int, label: object) -> str | int:
@@ -96,25 +97,25 @@ def _classes(table: Table, values: list[str | int]) -> tuple[tuple[str, ...], Ma
     return tuple(table.classes.get(value, str(value)) for value in order), {v: place for place, v in enumerate(order)}
 
 
-def _training_rows(table: Table) -> tuple[Array, tuple[str, ...]]:
-    """(N,) bool, and what there is to say of the parts."""
+def _parts(table: Table) -> Array:
+    """(N,) of Part."""
     if table.splits is None:
-        return np.ones(len(table.labels), np.bool_), ()
-    parts = []
+        return np.full(len(table.labels), Part.TRAIN, object)
+    parts = np.empty(len(table.labels), object)
     for row, name in enumerate(table.splits):
-        part = part_of(str(name))
-        if part is None:
+        parts[row] = part_of(str(name))
+        if parts[row] is None:
             raise refusal(table.row_name(row), f"its split is {name!r}", f"the splits are {', '.join(NAMES)}")
-        parts.append(part)
-    uses, said = joined(parts)
-    is_train = np.array([uses[part] is Part.TRAIN for part in parts], np.bool_)
-    if not is_train.any():
+    if not (parts == Part.TRAIN).any():
         raise refusal(table.name, "no row is of the split train", "split some off for training, or remove the column")
-    return is_train, said
+    return parts
 
 
-def _pictures(table: Table, y: Array, rows: Array) -> Pictures:
-    return Pictures(y[rows], lambda size: table.images(rows, size), lambda row: table.image_name(int(rows[row])))
+def _pictures(table: Table, y: Array, rows: Array, is_valid: Array | None = None) -> Pictures:
+    def name(row: int) -> str:
+        return table.image_name(int(rows[row]))
+
+    return Pictures(y[rows], lambda size: table.images(rows, size), name, is_valid)
 
 
 def _space_warnings(table: Table) -> tuple[str, ...]:
