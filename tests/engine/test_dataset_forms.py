@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from neunets.errors import InvalidRequest
 from neunets_engine.datasets import Request, register
+from neunets_engine.datasets.columns import Chosen
 from sources import labels, pixels, write_folder, write_npz, write_table
 
 NUMBERS = tuple(map(str, range(12)))
@@ -69,11 +72,85 @@ def test_other_names_of_arrays_are_known_and_those_not_read_are_said(names: tupl
     assert "arrays that are not read: extra, val_images" in dataset.warnings
 
 
-def test_csv_in_utf_16_is_read(tmp_path: Path) -> None:
+# Each with the lines of a table of `cat/000.png` ... `dog/007.png`, whose encoding is the last.
+TABLES: dict[str, tuple[str, Callable[[int, str, str], str], str, str]] = {
+    "UTF-16": ("path,label", lambda n, file, label: f"{file},{label}", "utf-16", ""),
+    "latin-1": ("path,label", lambda n, file, label: f"{file},{label}\xe9", "cp1252", "Windows-1252"),
+    "backslashes": (
+        "path,label",
+        lambda n, file, label: f"{file.replace('/', chr(92))},{label}",
+        "utf-8",
+        "backslashes in paths",
+    ),
+    "no header": ("", lambda n, file, label: f"{label},{file}", "utf-8", "are read as label and path"),
+    "spaces and case": (" Image ID , Label", lambda n, file, label: f"{file},{label}", "utf-8", ""),
+    "one-hot": (
+        "filename,cat,dog",
+        lambda n, file, label: f"{file},{int(label == 'cat')},{int(label == 'dog')}",
+        "utf-8",
+        "2 columns of 0 and 1 are read as the classes: 'cat', 'dog'",
+    ),
+    "no suffix": ("image_id,breed", lambda n, file, label: f"{file[:-4]},{label}", "utf-8", "found as NAME.png"),
+    "other label": ("file,kind", lambda n, file, label: f"{file},{label}", "utf-8", "'kind' is read as the labels"),
+    "missing labels": (
+        "file,label",
+        lambda n, file, label: f"{file},{label if n % 4 else ''}",
+        "utf-8",
+        "2 rows without a label are passed over: line 2 of .*, line 6 of",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_tables_of_one_reading_are_read_and_what_was_guessed_is_said(form: str, tmp_path: Path) -> None:
+    header, line, encoding, said = TABLES[form]
     source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8))
-    lines = [f"{('cat', 'dog')[label]}/{row:03d}.png,{label}" for row, label in enumerate(labels(8))]
-    (source / "data.csv").write_text("\n".join(["path,label", *lines]), encoding="utf-16")
-    assert tuple(register(Request(str(source / "data.csv")), _root(tmp_path)).classes) == ("0", "1")
+    names = [("cat", "dog")[label] for label in labels(8)]
+    lines = [line(row, f"{name}/{row:03d}.png", name) for row, name in enumerate(names)]
+    (source / "data.csv").write_text("\n".join([header, *lines] if header else lines), encoding=encoding)
+    dataset = register(Request(str(source / "data.csv")), _root(tmp_path))
+    assert [name.rstrip("\xe9") for name in dataset.classes] == ["cat", "dog"]
+    assert dataset.train_rows + dataset.valid_rows + dataset.test_rows == (6 if form == "missing labels" else 8)
+    assert any(re.search(said, warning) for warning in dataset.warnings) or not said
+
+
+@pytest.mark.parametrize("chosen", [Chosen("photo", "kind"), Chosen("Photo ", "KIND")])
+def test_columns_may_be_named_and_images_found_by_id_in_a_folder(chosen: Chosen, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8) * 0, ("images",))
+    rows: list[list[object]] = [[f"{row:03d}", "same", ("a", "b")[row % 2]] for row in range(8)]
+    table = write_table(source, "data.csv", "photo,label,kind", rows)
+    dataset = register(Request(str(table), columns=chosen), _root(tmp_path))
+    assert tuple(dataset.classes) == ("a", "b")
+    assert "images are found as images/NAME.png, by the names in the table" in dataset.warnings
+    with pytest.raises(InvalidRequest, match="image_column: no column is named 'x'; there are 'photo'"):
+        register(Request(str(table), columns=Chosen("x")), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("header", "values", "shape"),
+    [
+        ("label," + ",".join(f"pixel{n}" for n in range(16)), 16, (4, 4, 1)),
+        (",".join(f"{1 + n // 5}x{1 + n % 5}" for n in range(25)) + ",class", 25, (5, 5, 1)),
+        ("label," + ",".join(f"pixel{n:04d}" for n in range(48)), 48, (4, 4, 3)),
+        ("emotion,pixels,Usage", 25, (5, 5, 1)),
+        ("", 25, (5, 5, 1)),
+    ],
+)
+def test_columns_of_pixels_are_images(header: str, values: int, shape: tuple[int, ...], tmp_path: Path) -> None:
+    x = pixels(8, values)
+    rows: list[list[object]] = [[label, *row] for label, row in zip(labels(8), x.tolist(), strict=True)]
+    if header.endswith("class"):
+        rows = [[*row[1:], row[0]] for row in rows]
+    if header.endswith("Usage"):
+        rows = [[row[0], " ".join(map(str, row[1:])), "Training"] for row in rows]
+    source = write_table(tmp_path, "data.csv", header, rows) if header else tmp_path / "data.csv"
+    if not header:
+        source.write_text("\n".join(",".join(map(str, row)) for row in rows))
+    root = _root(tmp_path)
+    dataset = register(Request(str(source)), root)
+    assert (tuple(dataset.input.shape), tuple(dataset.classes)) == (shape, ("0", "1"))
+    kept = np.concatenate([np.load(root / dataset.sha256 / f"x_{part}.npy") for part in ("train", "test")])
+    assert sorted(map(bytes, kept.reshape(8, -1))) == sorted(map(bytes, x))
 
 
 @pytest.mark.parametrize(

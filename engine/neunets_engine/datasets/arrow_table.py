@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from neunets.images import Encoded
-from neunets_engine.datasets.columns import Columns, choose_columns
+from neunets_engine.datasets.columns import Chosen, Columns, choose_columns
 from neunets_engine.datasets.opening import check_file
 from neunets_engine.datasets.parts import NAMES
 from neunets_engine.datasets.source import Array, refusal
@@ -50,13 +50,13 @@ class _Shard:
             raise refusal(self.path, f"it cannot be read ({_short(error)})", FIX) from error
 
 
-def open_arrow(source: Path, files: Sequence[Path]) -> Table:
+def open_arrow(source: Path, files: Sequence[Path], chosen: Chosen) -> Table:
     """One table of all `files`; where they are named after splits (train-0.parquet), these hold without a column, too.
 
     Raises: InvalidRequest, which names the file.
     """
     shards = [_opened(file) for file in files]
-    columns = choose_columns(files[0], shards[0].names)
+    columns = choose_columns(files[0], shards[0].names, chosen)
     for shard in shards[1:]:
         if not {columns.image, columns.label} <= set(shard.names):
             raise refusal(shard.path, f"it has not the columns of {files[0].name}", "give all files the same columns")
@@ -77,6 +77,7 @@ def open_arrow(source: Path, files: Sequence[Path]) -> Table:
         row_name,
         row_name,
         _class_names(shards[0].schema, columns.label),
+        columns.told,
     )
 
 

@@ -5,36 +5,81 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
-from neunets_engine.datasets.columns import choose_columns
+from neunets_engine.datasets.columns import Chosen, choose_columns, find_columns
 from neunets_engine.datasets.foreign import check_columns
+from neunets_engine.datasets.found_files import find_files, is_image_name
+from neunets_engine.datasets.one_hot import one_hot
 from neunets_engine.datasets.opening import open_file, text_lines
+from neunets_engine.datasets.pixel_columns import pixel_columns, read_pixels
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
 
 __all__ = ["CSV_SUFFIXES", "open_csv"]
 
 CSV_SUFFIXES: Final = frozenset({".csv", ".tsv"})
+BLOCK: Final = 1 << 20
 
 
-def open_csv(path: Path) -> Table:
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """Lines below the names of the columns. `first`: the number of the first of them."""
+
+    path: Path
+    names: Sequence[str]
+    lines: Iterable[list[str]]
+    first: int = 2
+    told: tuple[str, ...] = ()
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """With their numbers. Raises: InvalidRequest for one of another length."""
+        for number, line in enumerate(self.lines, start=self.first):
+            if line and len(line) != len(self.names):
+                text = f"line {number} has {len(line)} values, the first line {len(self.names)}"
+                raise refusal(self.path, text, "give each line one value a column")
+            if line:
+                yield number, line
+
+
+def open_csv(path: Path, chosen: Chosen) -> Table:
     """Raises: InvalidRequest, which names the line."""
     try:
-        with io.TextIOWrapper(open_file(path), _encoding(path), newline="") as stream:
+        encoding, told = _encoding(path)
+        with io.TextIOWrapper(open_file(path), encoding, newline="") as stream:
             delimiter = _delimiter(path, next(text_lines(path, stream), ""))
             stream.seek(0)
-            return _table(path, csv.reader(text_lines(path, stream), delimiter=delimiter))
+            lines = csv.reader(text_lines(path, stream), delimiter=delimiter)
+            names = [name.strip() for name in next(lines)]
+            pixels = [] if chosen.image else pixel_columns(names)
+            if pixels:
+                table = read_pixels(path, names, pixels, lines, chosen)
+            else:
+                table = _table(_sheet(path, names, lines, chosen), chosen)
+            return replace(table, told=told + table.told)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"it cannot be read ({error})", "save it as CSV in UTF-8") from error
 
 
-def _encoding(path: Path) -> str:
+def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:
+    """And what there is to say of it."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     with open_file(path) as stream:
-        return "utf-16" if stream.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        block = stream.read(BLOCK)
+        if block[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            return "utf-16", ()
+        try:
+            while block:
+                decoder.decode(block)
+                block = stream.read(BLOCK)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return "cp1252", ("the table is no UTF-8, and is read as Windows-1252 (Latin-1)",)
+    return "utf-8-sig", ()
 
 
 def _delimiter(path: Path, head: str) -> str:
@@ -45,45 +90,50 @@ def _delimiter(path: Path, head: str) -> str:
     return max(",;\t", key=head.count)  # a comma where there is none
 
 
-def _table(path: Path, lines: Iterator[list[str]]) -> Table:
-    names = next(lines)
+def _sheet(path: Path, names: list[str], lines: Iterator[list[str]], chosen: Chosen) -> _Sheet:
+    """Without names of columns the first line holds an image and its label."""
+    if len(names) != 2 or any(find_columns(names, chosen)):
+        return _Sheet(path, names, lines)
+    is_image = [is_image_name(path, name) for name in names]
+    if sum(is_image) != 1:
+        return _Sheet(path, names, lines)
+    columns = ["path", "label"] if is_image[0] else ["label", "path"]
+    told = f"the first line has no names of columns: they are read as {' and '.join(columns)}"
+    return _Sheet(path, columns, chain([names], lines), 1, (told,))
+
+
+def _table(sheet: _Sheet, chosen: Chosen) -> Table:
+    path, names = sheet.path, sheet.names
     check_columns(path, names)
-    columns = choose_columns(path, names)
+    rows = list(sheet.rows())
+    told = sheet.told
+    hot = one_hot(path, names, [line for _, line in rows], chosen)
+    if hot is not None:
+        names, told = [*names, hot.name], (*told, hot.told)
+        rows = [(number, [*line, label]) for (number, line), label in zip(rows, hot.labels, strict=True)]
+        chosen = replace(chosen, label=hot.name)
+    columns = choose_columns(path, names, chosen)
     image, label = names.index(columns.image), names.index(columns.label)
-    split = None if columns.split is None else names.index(columns.split)
-    files: list[str] = []
-    labels: list[str] = []
-    splits: list[str] = []
-    numbers: list[int] = []
-    for number, line in enumerate(lines, start=2):
-        if not line:
-            continue
-        if len(line) != len(names):
-            text = f"line {number} has {len(line)} values, the first line {len(names)}"
-            raise refusal(path, text, "give each line one value a column")
-        if not line[image].strip():
-            raise refusal(path, f"line {number} has no {columns.image}", "give it one, or remove the line")
-        files.append(line[image].strip())
-        labels.append(line[label])
-        numbers.append(number)
-        if split is not None:
-            splits.append(line[split])
+    written = [line[image].strip() for _, line in rows]
+    if "" in written:
+        text = f"line {rows[written.index('')][0]} has no {columns.image}"
+        raise refusal(path, text, "give it one, or remove the line")
+    labels = [line[label] for _, line in rows]
+    _check_one_label(path, written, labels)
+    found = find_files(path, written)
 
-    _check_one_label(path, files, labels)
-
-    def name(row: int) -> str:
-        return os.path.join(path.parent, files[row])
-
-    def images(rows: Array, size: int) -> Iterator[Sequence[str]]:
-        return ([name(int(row)) for row in rows[begin : begin + size]] for begin in range(0, len(rows), size))
+    def images(places: Array, size: int) -> Iterator[Sequence[str]]:
+        ranges = range(0, len(places), size)
+        return ([found.files[int(row)] for row in places[begin : begin + size]] for begin in ranges)
 
     return Table(
         str(path),
         labels,
-        None if split is None else splits,
+        None if columns.split is None else [line[names.index(columns.split)] for _, line in rows],
         images,
-        lambda row: f"{name(row)} (line {numbers[row]} of {path.name})",
-        lambda row: f"line {numbers[row]} of {path}",
+        lambda row: f"{found.files[row]} (line {rows[row][0]} of {path.name})",
+        lambda row: f"line {rows[row][0]} of {path}",
+        told=(*told, *columns.told, *found.told),
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from neunets.images import Encoded, Fault
 from neunets.preprocessing import Fit, Preprocessing
+from neunets_engine.datasets.columns import Chosen
 from neunets_engine.datasets.decoding import PART, PART_BYTES, Decoders
 from neunets_engine.datasets.sizes import Size, choose_size, resizing_told, size_features
 from neunets_engine.datasets.source import Array, Examples, Progress, Remarks, Source, Tell, refusal, validation_told
@@ -24,6 +25,7 @@ class Reading:
     tell: Tell
     size: Size | None = None
     fit: Fit = Fit.STRETCH
+    columns: Chosen = field(default_factory=Chosen)  # of tables
 
 
 @dataclass(frozen=True, slots=True)

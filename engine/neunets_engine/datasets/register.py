@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from neunets.service.v1 import service_pb2
 from neunets.wire import input_to_proto
 from neunets_engine.datasets.arrays import read_digits, read_npz
 from neunets_engine.datasets.bounds import NOTES, Bounds
+from neunets_engine.datasets.columns import Chosen
 from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv
 from neunets_engine.datasets.decoding import Decoders
 from neunets_engine.datasets.folder import SUFFIXES, innermost, is_class_folder, read_folder
@@ -51,6 +52,7 @@ class Request:
     seed: int = 0
     size: Size | None = None
     fit: Fit = Fit.STRETCH
+    columns: Chosen = field(default_factory=Chosen)  # of tables
 
 
 def register(
@@ -67,7 +69,7 @@ def register(
     """
     _check_request(request)
     with Decoders(bounds=bounds, notes=None if scratch is None else scratch / NOTES) as decoders:
-        reading = Reading(decoders, tell, request.size, request.fit)
+        reading = Reading(decoders, tell, request.size, request.fit, request.columns)
         source = in_size(_check(request.source, _read(request.source, reading)), request.size, request.fit)
         division = _divide(source, request)
         kept = keep(source, division, root, tell, scratch)
@@ -75,10 +77,10 @@ def register(
 
 
 def _check_request(request: Request) -> None:
-    for field in ("valid_fraction", "test_fraction"):
-        fraction = getattr(request, field)
+    for name in ("valid_fraction", "test_fraction"):
+        fraction = getattr(request, name)
         if not 0.0 < fraction < 1.0:
-            raise InvalidRequest(field, f"{fraction:g} is not between 0 and 1")
+            raise InvalidRequest(name, f"{fraction:g} is not between 0 and 1")
     for side in () if request.size is None else (request.size.height, request.size.width):
         if not 1 <= side <= LARGEST:
             raise InvalidRequest("image_size", f"{side} is not between 1 and {LARGEST}")
@@ -108,12 +110,12 @@ def _read_path(path: Path, reading: Reading) -> Source:
     if suffix == ".npz":
         return read_npz(path)
     if suffix in CSV_SUFFIXES and path.is_file():
-        return read_table(open_csv(path), reading)
+        return read_table(open_csv(path, reading.columns), reading)
     files = [path] if suffix in ARROW_SUFFIXES and path.is_file() else arrow_files(path)
     if files:
         from neunets_engine.datasets.arrow_table import open_arrow  # pyarrow is slow to import
 
-        return read_table(open_arrow(path, files), reading)
+        return read_table(open_arrow(path, files, reading.columns), reading)
     if is_idx_folder(path):
         return read_idx(path)
     if is_class_folder(path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from neunets_engine.datasets.source import Array, Source, refusal
 
 __all__ = ["ARROW_SUFFIXES", "Table", "arrow_files", "read_table"]
 
+MOST_NAMED: Final = 5  # rows of one sentence
 ARROW_SUFFIXES: Final = frozenset({".parquet", ".feather", ".arrow"})
 
 
@@ -36,12 +37,14 @@ class Table:
     image_name: Callable[[int], str]
     row_name: Callable[[int], str]
     classes: Mapping[object, str] = field(default_factory=dict)  # names of labels, where the file has them
+    told: tuple[str, ...] = ()  # what was guessed to read it
 
 
 def read_table(table: Table, reading: Reading) -> Source:
     """Raises: InvalidRequest, which names the row."""
     if not table.labels:
         raise refusal(table.name, "it has no rows", "add some")
+    table = _labelled(table)
     values = [_label(table, row, label) for row, label in enumerate(table.labels)]
     if all(isinstance(value, int) or re.fullmatch(r"-?\d+(\.0+)?", value) for value in values):
         values = [value if isinstance(value, int) else value.partition(".")[0] for value in values]
@@ -55,8 +58,36 @@ def read_table(table: Table, reading: Reading) -> Source:
     y = np.array([number[value] for value in values], np.int64)
     to_fit, to_test = np.flatnonzero(parts != Part.TEST), np.flatnonzero(parts == Part.TEST)
     test = _pictures(table, y, to_test) if len(to_test) else None
-    warnings = _space_warnings(table) + case_warnings(names)
+    warnings = table.told + _space_warnings(table) + case_warnings(names)
     return read_pictures(names, _pictures(table, y, to_fit, ~is_train[to_fit]), test, warnings, reading)
+
+
+def _labelled(table: Table) -> Table:
+    """The rows with a label, and in words those without. Raises: InvalidRequest if no row has one."""
+    missing = [row for row, label in enumerate(table.labels) if _is_missing(label)]
+    if not missing:
+        return table
+    if len(missing) == len(table.labels):
+        raise refusal(table.row_name(0), "it has no label, nor has any other row", "give each row one")
+    rows = np.setdiff1d(np.arange(len(table.labels)), missing)
+    some = ", ".join(table.row_name(row) for row in missing[:MOST_NAMED])
+    more = ", ..." if len(missing) > MOST_NAMED else ""
+    count = "1 row without a label is" if len(missing) == 1 else f"{len(missing):,} rows without a label are"
+    return replace(
+        table,
+        labels=[table.labels[row] for row in rows],
+        splits=None if table.splits is None else [table.splits[row] for row in rows],
+        images=lambda chosen, size: table.images(rows[chosen], size),
+        image_name=lambda row: table.image_name(int(rows[row])),
+        row_name=lambda row: table.row_name(int(rows[row])),
+        told=(*table.told, f"{count} passed over: {some}{more}"),
+    )
+
+
+def _is_missing(label: object) -> bool:
+    if isinstance(label, str):
+        return not label.strip() or label.strip().casefold() == "nan"
+    return label is None or (isinstance(label, float) and math.isnan(label))
 
 
 def _label(table: Table, row: int, label: object) -> str | int:
@@ -64,11 +95,6 @@ def _label(table: Table, row: int, label: object) -> str | int:
         label = label.strip()
         if (size := len(label.encode())) > LONGEST:
             raise refusal(table.row_name(row), f"its label has {size:,} bytes", f"labels have at most {LONGEST}")
-        is_missing = not label or label.casefold() == "nan"
-    else:
-        is_missing = label is None or (isinstance(label, float) and math.isnan(label))
-    if is_missing:
-        raise refusal(table.row_name(row), "it has no label", "give it one, or remove the row")
     if isinstance(label, float) and label.is_integer():
         return int(label)
     if isinstance(label, bytes):
