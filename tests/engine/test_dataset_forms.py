@@ -142,7 +142,7 @@ def test_columns_of_pixels_are_images(header: str, values: int, shape: tuple[int
     if header.endswith("class"):
         rows = [[*row[1:], row[0]] for row in rows]
     if header.endswith("Usage"):
-        rows = [[row[0], " ".join(map(str, row[1:])), "Training"] for row in rows]
+        rows = [[row[0], " ".join(map(str, row[1:])), ("Training", "PublicTest")[n % 2]] for n, row in enumerate(rows)]
     source = write_table(tmp_path, "data.csv", header, rows) if header else tmp_path / "data.csv"
     if not header:
         source.write_text("\n".join(",".join(map(str, row)) for row in rows))

@@ -25,6 +25,8 @@ NAMES: Final[Mapping[str, Part]] = {
     "dev": Part.VALID,
     "test": Part.TEST,
     "testing": Part.TEST,
+    "publictest": Part.VALID,  # of FER2013
+    "privatetest": Part.TEST,
 }
 
 
