@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 from neunets.errors import InvalidRequest
 from neunets.process import die_with_parent
 from neunets.service.v1 import service_pb2
+from neunets_engine.datasets.archive import as_in_archive
 from neunets_engine.datasets.bounds import NOTES, limit_memory, note_files, noted
 from neunets_engine.datasets.frames import Kind, send, told
 from neunets_engine.datasets.source import Progress
@@ -69,7 +70,7 @@ def _do(task: Task, folder: Path, teller: _Teller) -> bytes:
 
 
 def _too_large(task: Task, folder: Path) -> InvalidRequest:
-    name = next(iter(noted(folder / NOTES)), task.what.source)
+    name = as_in_archive(next(iter(noted(folder / NOTES)), task.what.source), folder, task.what.source)
     most = f"{task.bounds.memory_bytes / 1e9:.1f} GB of memory"
     fix = "make it smaller, free memory, or let it take more with NEUNETS_READ_MEMORY=GB"
     return InvalidRequest("source", f"{name}: reading it takes more than {most}; {fix}")

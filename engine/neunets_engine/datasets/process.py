@@ -18,6 +18,7 @@ from typing import Final
 
 from neunets.errors import InvalidRequest, NeunetsError, NotReady
 from neunets.service.v1 import service_pb2
+from neunets_engine.datasets.archive import as_in_archive
 from neunets_engine.datasets.bounds import NOTES, Bounds, noted
 from neunets_engine.datasets.frames import Kind, error_of, receive
 from neunets_engine.datasets.register import Request
@@ -143,7 +144,7 @@ def _how_ended(code: int | None) -> str:
 
 
 def _refusal(task: Task, folder: Path, found: str, fix: str) -> InvalidRequest:
-    names = noted(folder / NOTES) or [task.what.source]
+    names = [as_in_archive(name, folder, task.what.source) for name in noted(folder / NOTES)] or [task.what.source]
     return InvalidRequest("source", f"{' or '.join(names[:4])}: {found}; {fix}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from neunets.graph import DataType, Input
 from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2
 from neunets.wire import input_to_proto
+from neunets_engine.datasets.archive import as_in_archive, data_in, is_archive, unpacked
 from neunets_engine.datasets.arrays import read_digits, read_npz
 from neunets_engine.datasets.bounds import NOTES, Bounds
 from neunets_engine.datasets.columns import Chosen
@@ -68,6 +69,26 @@ def register(
     InvalidRequest, which names the file and the fix.
     """
     _check_request(request)
+    archive = Path(os.path.expanduser(request.source))
+    if not is_archive(archive):
+        return _register(request, root, tell, scratch, bounds)
+    within = scratch or root
+    with unpacked(archive, within, tell) as folder:
+        try:
+            dataset = _register(replace(request, source=str(data_in(folder))), root, tell, scratch, bounds)
+        except InvalidRequest as error:
+            text = str(error).removeprefix(f"{error.field}: ")
+            raise InvalidRequest(error.field, as_in_archive(text, within, str(archive))) from error
+    warnings = [as_in_archive(warning, within, str(archive)) for warning in dataset.warnings]
+    del dataset.warnings[:]
+    dataset.warnings.extend(warnings)
+    dataset.source = request.source
+    return dataset
+
+
+def _register(
+    request: Request, root: Path, tell: Tell, scratch: Path | None, bounds: Bounds | None
+) -> service_pb2.Dataset:
     with Decoders(bounds=bounds, notes=None if scratch is None else scratch / NOTES) as decoders:
         reading = Reading(decoders, tell, request.size, request.fit, request.columns)
         source = in_size(_check(request.source, _read(request.source, reading)), request.size, request.fit)
@@ -124,7 +145,7 @@ def _read_path(path: Path, reading: Reading) -> Source:
         raise refusal(path, "its images are in no folder of a class", "put one folder of images a class there")
     fix = (
         "a folder with one folder of images a class, a folder of idx files, .npz, .csv, .tsv, .parquet, .feather and "
-        ".arrow files can be read"
+        ".arrow files can be read, and zip and tar archives of them"
     )
     raise refusal(path, "it is none of the known forms of data", fix)
 

@@ -34,7 +34,7 @@ BLOCK_BYTES: Final = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    stage: str  # "measuring", "decoding", "copying"
+    stage: str  # "unpacking", "measuring", "decoding", "copying"
     done: int
     total: int  # 0: not known
 
