@@ -6,7 +6,7 @@ PROJECTS := pyproject.toml plugins/sdk/pyproject.toml plugins/random/pyproject.t
 	plugins/hyperband/pyproject.toml plugins/optuna/pyproject.toml
 # Of Debian's package dataset-fashion-mnist.
 FASHION := /usr/share/datasets/fashion-mnist
-EXAMPLES := $(if $(shell command -v go),go-hillclimb go-evolve) $(if $(shell command -v npm),ts-random)
+EXAMPLES := $(if $(shell command -v go),go-hillclimb go-evolve) $(if $(shell command -v npm),ts-random) $(if $(shell command -v cargo),rust-random)
 NODE_STAMP := tests/node/node_modules/.package-lock.json
 
 .PHONY: setup demo test check clients examples proto bench clean

@@ -14,7 +14,8 @@ from neunets_client.client import Client
 from neunets_engine.plugins import read_manifest
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "plugins/examples"
-TOOLS = {"go-hillclimb": "go", "go-evolve": "go", "ts-random": "npm"}
+TOOLS = {"go-hillclimb": "go", "go-evolve": "go", "ts-random": "npm", "rust-random": "cargo"}
+RUST = EXAMPLES.parents[1] / "clients/rust"
 
 # Of the logits, by the noise of one layer that tells copies apart.
 MOST_CHANGE = 0.5
@@ -74,9 +75,22 @@ def test_evolved_networks_begin_with_their_parents_weights(tmp_path: Path, image
         assert not child.result.HasField("error"), child.result.error  # where it claims to keep the function, it does
 
 
+def test_the_client_in_rust_brings_a_model(tmp_path: Path, images: Path) -> None:
+    if shutil.which("cargo") is None:
+        pytest.skip("cargo is not installed")
+    subprocess.run(["cargo", "build", "--quiet", "--example", "synthesize"], cwd=RUST, check=True)
+    with engine(tmp_path / "home") as connection:
+        command = [RUST / "target/debug/examples/synthesize", connection.target, images, "2", tmp_path / "out"]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Completed" in done.stdout
+    assert (tmp_path / "out/model.onnx").read_bytes()
+
+
 def test_the_examples_are_short() -> None:
     """What a stranger would have to write: the algorithm alone."""
     assert len(code_of(EXAMPLES / "go-hillclimb", "*.go")) <= 150
+    assert len((EXAMPLES / "rust-random/src/main.rs").read_text().splitlines()) <= 120
     assert len((EXAMPLES / "go-evolve/main.go").read_text().splitlines()) <= 200
     assert len(code_of(EXAMPLES / "ts-random/src", "*.ts")) <= 120
 
