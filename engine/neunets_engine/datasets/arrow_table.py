@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import pyarrow.parquet
 from neunets.images import Encoded
 from neunets_engine.datasets.columns import Chosen, Columns, choose_columns
 from neunets_engine.datasets.opening import check_file
-from neunets_engine.datasets.parts import NAMES
+from neunets_engine.datasets.parts import Part, part_of
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
 
@@ -56,7 +57,10 @@ def open_arrow(source: Path, files: Sequence[Path], chosen: Chosen) -> Table:
     Raises: InvalidRequest, which names the file.
     """
     shards = [_opened(file) for file in files]
-    columns = choose_columns(files[0], shards[0].names, chosen)
+    first = next((shard for shard in shards if part_of(_split(source, shard.path)) is Part.TRAIN), shards[0])
+    columns = choose_columns(first.path, first.names, chosen)
+    shards, told = _labelled(source, shards, columns.label)
+    files = [shard.path for shard in shards]
     for shard in shards[1:]:
         if not {columns.image, columns.label} <= set(shard.names):
             raise refusal(shard.path, f"it has not the columns of {files[0].name}", "give all files the same columns")
@@ -72,13 +76,26 @@ def open_arrow(source: Path, files: Sequence[Path], chosen: Chosen) -> Table:
     return Table(
         str(source),
         labels,
-        _splits(columns, values, files),
+        _splits(source, columns, values, files),
         lambda rows, size: _images(shards, columns, rows, size),
         row_name,
         row_name,
         _class_names(shards[0].schema, columns.label),
-        columns.told,
+        columns.told + told,
     )
+
+
+def _split(source: Path, file: Path) -> str:
+    """As the file's name begins, or as its folder within `source` is called."""
+    head = re.split(r"[-_.]", file.stem)[0]
+    return file.parent.name if part_of(head) is None and file.parent != source else head
+
+
+def _labelled(source: Path, shards: list[_Shard], label: str) -> tuple[list[_Shard], tuple[str, ...]]:
+    """Without those of other splits than train that have no labels, and what there is to say of them."""
+    bare = [s for s in shards if label not in s.names and part_of(_split(source, s.path)) in (Part.VALID, Part.TEST)]
+    told = tuple(f"{shard.path} has no column {label!r} and is left aside" for shard in bare)
+    return [shard for shard in shards if shard not in bare], told
 
 
 def _opened(file: Path) -> _Shard:
@@ -115,12 +132,12 @@ def _ipc_batches(source: pa.MemoryMappedFile) -> Iterator[pa.RecordBatch]:
 
 
 def _splits(
-    columns: Columns, values: Sequence[Sequence[Mapping[str, list[Any]]]], files: Sequence[Path]
+    source: Path, columns: Columns, values: Sequence[Sequence[Mapping[str, list[Any]]]], files: Sequence[Path]
 ) -> list[object] | None:
     if columns.split is not None:
         return [split for shard in values for batch in shard for split in batch[columns.split]]
-    heads = [file.stem.replace("_", "-").partition("-")[0].casefold() for file in files]
-    if len(files) == 1 or not all(head in NAMES for head in heads):
+    heads = [_split(source, file) for file in files]
+    if len(files) == 1 or not all(map(part_of, heads)):
         return None
     rows = [sum(len(batch[columns.label]) for batch in shard) for shard in values]
     return [head for head, count in zip(heads, rows, strict=True) for _ in range(count)]

@@ -1,10 +1,11 @@
-"""`.csv` and `.tsv`: a row for each image, its path relative to the file, its label, and perhaps its split."""
+"""`.csv`, `.tsv`, `.jsonl`: a row for each image, its path relative to the file, its label, and perhaps its split."""
 
 from __future__ import annotations
 
 import codecs
 import csv
 import io
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -20,7 +21,7 @@ from neunets_engine.datasets.pixel_columns import pixel_columns, read_pixels
 from neunets_engine.datasets.source import Array, refusal
 from neunets_engine.datasets.tables import Table
 
-__all__ = ["CSV_SUFFIXES", "open_csv"]
+__all__ = ["CSV_SUFFIXES", "open_csv", "open_json_lines"]
 
 CSV_SUFFIXES: Final = frozenset({".csv", ".tsv"})
 BLOCK: Final = 1 << 20
@@ -63,6 +64,32 @@ def open_csv(path: Path, chosen: Chosen) -> Table:
             return replace(table, told=told + table.told)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise refusal(path, f"it cannot be read ({error})", "save it as CSV in UTF-8") from error
+
+
+def open_json_lines(path: Path, chosen: Chosen) -> Table:
+    """An object a line. Raises: InvalidRequest, which names the line."""
+    try:
+        with io.TextIOWrapper(open_file(path), "utf-8-sig") as stream:
+            rows = [_object(path, number, line) for number, line in enumerate(text_lines(path, stream), start=1)]
+    except (OSError, UnicodeDecodeError) as error:
+        raise refusal(path, f"it cannot be read ({error})", "save it as JSON lines in UTF-8") from error
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return _table(_Sheet(path, names, [[row.get(name, "") for name in names] for row in rows], 1), chosen)
+
+
+def _object(path: Path, number: int, line: str) -> dict[str, str]:
+    """Values as text; empty where there is none."""
+    try:
+        found = json.loads(line or "{}")
+    except (ValueError, RecursionError) as error:
+        raise refusal(path, f"line {number} is no JSON ({error})", "write an object a line") from error
+    if not isinstance(found, dict):
+        raise refusal(path, f"line {number} is no object", "write an object a line")
+    nested = next((name for name, value in found.items() if isinstance(value, dict)), None)
+    if nested is not None:
+        text = f"line {number} has an object as its {nested!r} (detection or another task)"
+        raise refusal(path, text, "only images with one class each are read")
+    return {str(name): "" if value is None else str(value) for name, value in found.items()}
 
 
 def _encoding(path: Path) -> tuple[str, tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,9 +53,9 @@ def read_folder(path: Path, reading: Reading) -> Source:
     return read_pictures(classes, train, test, said + _warnings(trains + valids + tests), reading)
 
 
-def innermost(path: Path) -> Path:
-    """`path`, or where it holds nothing but one folder of folders, as archives do, that folder."""
-    while len(folders := _folders(path)) == 1 and _folders(folders[0]) and not _has_images(path):
+def innermost(path: Path, is_data: Callable[[Path], bool] = lambda _: False) -> Path:
+    """`path`, or where it is no data and holds nothing but one folder of folders, as archives do, that folder."""
+    while not is_data(path) and len(folders := _folders(path)) == 1 and _folders(folders[0]) and not _has_images(path):
         if _has_images(folders[0]):
             return path  # it is a class
         path = folders[0]

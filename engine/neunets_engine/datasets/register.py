@@ -18,11 +18,12 @@ from neunets_engine.datasets.archive import as_in_archive, data_in, is_archive, 
 from neunets_engine.datasets.arrays import read_digits, read_npz
 from neunets_engine.datasets.bounds import NOTES, Bounds
 from neunets_engine.datasets.columns import Chosen
-from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv
+from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv, open_json_lines
 from neunets_engine.datasets.decoding import Decoders
 from neunets_engine.datasets.folder import SUFFIXES, innermost, is_class_folder, read_folder
 from neunets_engine.datasets.idx import is_idx_folder, read_idx
 from neunets_engine.datasets.keep import Division, Kept, keep
+from neunets_engine.datasets.metadata import metadata_files, open_metadata
 from neunets_engine.datasets.named import NAMED, read_named
 from neunets_engine.datasets.opening import check_file
 from neunets_engine.datasets.pictures import Reading
@@ -126,17 +127,21 @@ def _read_path(path: Path, reading: Reading) -> Source:
     if not os.access(path, os.R_OK | os.X_OK if path.is_dir() else os.R_OK):
         raise refusal(path, "it may not be read", "give this user the permission")
     if path.is_dir():
-        path = innermost(path)
+        path = innermost(path, _is_other_than_classes)
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)
     if suffix in CSV_SUFFIXES and path.is_file():
         return read_table(open_csv(path, reading.columns), reading)
+    if suffix == ".jsonl" and path.is_file():
+        return read_table(open_json_lines(path, reading.columns), reading)
     files = [path] if suffix in ARROW_SUFFIXES and path.is_file() else arrow_files(path)
     if files:
         from neunets_engine.datasets.arrow_table import open_arrow  # pyarrow is slow to import
 
         return read_table(open_arrow(path, files, reading.columns), reading)
+    if tables := metadata_files(path):
+        return read_table(open_metadata(path, tables, reading.columns), reading)
     if is_idx_folder(path):
         return read_idx(path)
     if is_class_folder(path):
@@ -144,10 +149,14 @@ def _read_path(path: Path, reading: Reading) -> Source:
     if path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
         raise refusal(path, "its images are in no folder of a class", "put one folder of images a class there")
     fix = (
-        "a folder with one folder of images a class, a folder of idx files, .npz, .csv, .tsv, .parquet, .feather and "
-        ".arrow files can be read, and zip and tar archives of them"
+        "a folder with one folder of images a class, a folder of idx files, .npz, .csv, .tsv, .jsonl, "
+        ".parquet, .feather and .arrow files can be read, and zip and tar archives of them"
     )
     raise refusal(path, "it is none of the known forms of data", fix)
+
+
+def _is_other_than_classes(folder: Path) -> bool:
+    return bool(arrow_files(folder) or metadata_files(folder)) or is_idx_folder(folder)
 
 
 def _check(name: str, source: Source) -> Source:

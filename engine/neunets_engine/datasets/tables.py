@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from neunets_engine.datasets.labels import case_warnings
 from neunets_engine.datasets.multilabel import MULTILABEL, check_single
 from neunets_engine.datasets.order import natural
 from neunets_engine.datasets.parts import NAMES, Part, part_of
+from neunets_engine.datasets.passed_over import is_passed_over
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
 from neunets_engine.datasets.source import Array, Source, refusal
 
@@ -64,15 +66,14 @@ def read_table(table: Table, reading: Reading) -> Source:
 
 def _labelled(table: Table) -> Table:
     """The rows with a label, and in words those without. Raises: InvalidRequest if no row has one."""
-    missing = [row for row, label in enumerate(table.labels) if _is_missing(label)]
+    is_none = _is_minus_one_none(table)
+    missing = [row for row, label in enumerate(table.labels) if _is_missing(label) or (is_none and label == -1)]
     if not missing:
         return table
     if len(missing) == len(table.labels):
         raise refusal(table.row_name(0), "it has no label, nor has any other row", "give each row one")
     rows = np.setdiff1d(np.arange(len(table.labels)), missing)
-    some = ", ".join(table.row_name(row) for row in missing[:MOST_NAMED])
-    more = ", ..." if len(missing) > MOST_NAMED else ""
-    count = "1 row without a label is" if len(missing) == 1 else f"{len(missing):,} rows without a label are"
+    told = _unlabelled_told(table, missing, rows)
     return replace(
         table,
         labels=[table.labels[row] for row in rows],
@@ -80,8 +81,31 @@ def _labelled(table: Table) -> Table:
         images=lambda chosen, size: table.images(rows[chosen], size),
         image_name=lambda row: table.image_name(int(rows[row])),
         row_name=lambda row: table.row_name(int(rows[row])),
-        told=(*table.told, f"{count} passed over: {some}{more}"),
+        told=(*table.told, *told),
     )
+
+
+def _unlabelled_told(table: Table, missing: Sequence[int], rows: Array) -> tuple[str, ...]:
+    """`rows`: those that have a label. A split in which no row has one is said once."""
+    told: tuple[str, ...] = ()
+    if table.splits is not None:
+        whole = {str(table.splits[row]) for row in missing} - {str(table.splits[row]) for row in rows}
+        told = tuple(f"the split {name!r} has no labels and is left aside" for name in sorted(whole))
+        missing = [row for row in missing if str(table.splits[row]) not in whole]
+    if not missing:
+        return told
+    some = ", ".join(table.row_name(row) for row in missing[:MOST_NAMED])
+    more = ", ..." if len(missing) > MOST_NAMED else ""
+    count = "1 row without a label is" if len(missing) == 1 else f"{len(missing):,} rows without a label are"
+    return (*told, f"{count} passed over: {some}{more}")
+
+
+def _is_minus_one_none(table: Table) -> bool:
+    """Whether -1 stands for no label, as in the test splits of Hugging Face: no example that trains has it."""
+    if table.classes or table.splits is None:
+        return bool(table.classes)
+    pairs = zip(table.labels, table.splits, strict=True)
+    return not any(label == -1 and part_of(str(split)) is Part.TRAIN for label, split in pairs)
 
 
 def _is_missing(label: object) -> bool:
@@ -152,10 +176,27 @@ def _space_warnings(table: Table) -> tuple[str, ...]:
 
 
 def arrow_files(folder: Path) -> list[Path]:
-    """Those of a folder, or of its folder `data`: the parts of one table, in order."""
+    """The parts of one table, in order: in the folder, its folder `data`, or its one configuration, or its splits.
+
+    Raises: InvalidRequest if there are several configurations.
+    """
+    if not folder.is_dir():
+        return []
     for place in (folder, folder / "data"):
-        if place.is_dir():
-            found = sorted(file for file in place.iterdir() if file.suffix.lower() in ARROW_SUFFIXES)
-            if found:
-                return found
-    return []
+        if found := _arrow_files(place):
+            return found
+    below = {inner: found for inner in _inner(folder) if (found := _arrow_files(inner))}
+    if len(below) > 1 and not all(part_of(inner.name) for inner in below):
+        names = ", ".join(sorted(inner.name for inner in below))
+        raise refusal(folder, f"it has several configurations of data: {names}", "give the folder of one of them")
+    return [file for inner in sorted(below) for file in below[inner]]
+
+
+def _arrow_files(folder: Path) -> list[Path]:
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return []
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in ARROW_SUFFIXES)
+
+
+def _inner(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.is_dir() and not is_passed_over(entry.name)]
