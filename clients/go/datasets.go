@@ -38,6 +38,16 @@ func WithImageFit(fit servicev1.Preprocessing_Fit) RegisterOption {
 	return func(r *registration) { r.request.ImageFit = fit }
 }
 
+// WithColumns names the columns of a table that hold the images and the labels; empty ones are known by common names.
+func WithColumns(image, label string) RegisterOption {
+	return func(r *registration) { r.request.ImageColumn, r.request.LabelColumn = image, label }
+}
+
+// WithoutUnreadable leaves out images that cannot be read, and says so in the data set's warnings.
+func WithoutUnreadable() RegisterOption {
+	return func(r *registration) { r.request.SkipUnreadable = true }
+}
+
 // WithProgress calls tell at least once a second.
 func WithProgress(tell func(*servicev1.ReadProgress)) RegisterOption {
 	return func(r *registration) { r.tell = tell }

@@ -189,6 +189,25 @@ def test_arrays_of_several_labels_are_refused_by_name(tmp_path: Path) -> None:
         register(Request(str(source)), _root(tmp_path))
 
 
+BROKEN = {"cat/001.png": b"", "cat/003.png": b"<html>", "dog/021.png": b"cut"}
+
+
+def test_all_unreadable_images_are_told_at_once_and_may_be_skipped(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(24, 4, 5), labels(24))
+    for name, content in BROKEN.items():
+        file = source / name
+        file.write_bytes(file.read_bytes()[:60] if content == b"cut" else content)
+    root = _root(tmp_path)
+    with pytest.raises(InvalidRequest, match="3 images cannot be used") as told:
+        register(Request(str(source)), root)
+    assert all(name in str(told.value) for name in (*BROKEN, "or go on without with --skip-unreadable"))
+    dataset = register(Request(str(source), skip_unreadable=True), root)
+    assert dataset.train_rows + dataset.valid_rows + dataset.test_rows == 21
+    (warning,) = dataset.warnings
+    assert "3 images that cannot be read are left out" in warning
+    assert all(name in warning for name in BROKEN)
+
+
 def _labelled(tmp_path: Path, names: tuple[str, ...]) -> Path:
     """A table with four images of each of `names`."""
     rows = 4 * len(names)

@@ -239,7 +239,7 @@ REFUSALS: dict[str, tuple[str, Make, str, str]] = {
     "missing files": (
         CSV,
         table("path,label", *[[f"no{row}.png", label] for row, label in enumerate(Y)]),
-        r"no0.png \(line 2 of data.csv\): .*no such file",
+        r"8 images.*no0.png \(line 2 of data.csv\) \(.*no such file",
         "remove what names it",
     ),
     "NaN in csv": (CSV, table("path,label", ["cat/000.png", "nan"]), "line 2 of .*: it has no label", "row one"),

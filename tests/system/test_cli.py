@@ -58,6 +58,28 @@ def test_predict_says_what_the_model_says(outcome: dict[str, Any], tmp_path: Pat
     assert done.stdout.split("\t")[1] == "1"
 
 
+def test_predict_answers_for_the_files_that_it_can_read(outcome: dict[str, Any], tmp_path: Path) -> None:
+    good, bad, gone = tmp_path / "good.png", tmp_path / "bad.png", tmp_path / "gone.png"
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(good)
+    bad.write_bytes(b"text")
+    done = cli("predict", outcome["model"], bad, good, gone)
+    assert (done.returncode, done.stdout.split("\t")[0]) == (1, str(good))
+    assert [str(file) in line for file, line in zip((bad, gone), done.stderr.splitlines(), strict=True)] == [True, True]
+    assert cli("predict", outcome["model"], bad).returncode == 2
+
+
+def test_columns_of_a_table_are_named(tmp_path: Path, home: Path, outcome: object) -> None:
+    for row in range(8):
+        Image.fromarray(np.full((4, 4), 30 * row, np.uint8)).save(tmp_path / f"{row}.png")
+    table = tmp_path / "data.csv"
+    table.write_text("photo,label,kind\n" + "".join(f"{row},x,{'ab'[row % 2]}\n" for row in range(8)))
+    options = ("--image-column", "photo", "--label-column", "kind", "--server", f"unix:{home}/engine.sock", "--json")
+    done = cli("inspect", table, "--out", tmp_path / "sheet.png", *options)
+    facts = json.loads(done.stdout.splitlines()[-1])
+    assert list(facts["classes"]) == ["a", "b"]
+    assert "warning: images are found as NAME.png" in done.stderr
+
+
 def test_node_gives_the_same_answers_from_the_same_images(
     outcome: dict[str, Any], images: Path, tmp_path: Path
 ) -> None:

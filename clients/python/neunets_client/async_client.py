@@ -66,11 +66,10 @@ class AsyncClient:
         source: str,
         seed: int = 0,
         *,
-        image_size: int | tuple[int, int] | None = None,
-        image_fit: calls.ImageFit = "stretch",
         tell: Callable[[service_pb2.ReadProgress], None] | None = None,
+        **options: Unpack[calls.ReadingOptions],
     ) -> service_pb2.Dataset:
-        request = calls.reading(source, seed, image_size, image_fit)
+        request = calls.reading(source, seed, options)
         dataset = service_pb2.Dataset()
         async for response in self._follow(feeds.Reading(request)):
             if response.HasField("dataset"):

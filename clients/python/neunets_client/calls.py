@@ -19,7 +19,7 @@ from neunets.synthesizer import Recipe
 from neunets.synthesizer.v1 import synthesizer_pb2
 from neunets.wire import graph_to_proto
 
-__all__ = ["CALL_DEADLINE_S", "FINAL_STATES", "Call", "Channel", "ImageFit", "Page", "RunOptions"]
+__all__ = ["CALL_DEADLINE_S", "FINAL_STATES", "Call", "Channel", "ImageFit", "Page", "ReadingOptions", "RunOptions"]
 
 Channel: TypeAlias = grpc.Channel | grpc.aio.Channel
 # How an image of another aspect is brought to the size: to it, whole between black bars, or its middle alone.
@@ -85,11 +85,31 @@ class RunOptions(TypedDict, total=False):
     metric: str  # "valid_accuracy" (default), "valid_balanced_accuracy", "valid_macro_f1"
 
 
-def reading(
-    source: str, seed: int, image_size: int | tuple[int, int] | None, image_fit: ImageFit
-) -> service_pb2.RegisterDatasetRequest:
-    fit = service_pb2.Preprocessing.Fit.Value(f"FIT_{image_fit.upper()}")
-    request = service_pb2.RegisterDatasetRequest(source=source, seed=seed, image_fit=fit)
+class ReadingOptions(TypedDict, total=False):
+    """How data are read.
+
+    `image_size`: of all images, of a square or (height, width); by default chosen from theirs. `image_fit`: how an
+    image of another aspect is brought to it: "stretch", "pad" with black, or "crop" to the middle.
+    """
+
+    image_size: int | tuple[int, int] | None
+    image_fit: ImageFit
+    image_column: str | None  # of a table; by default known by common names
+    label_column: str | None
+    skip_unreadable: bool  # images that cannot be read; else they are refused, all in one message
+
+
+def reading(source: str, seed: int, options: ReadingOptions) -> service_pb2.RegisterDatasetRequest:
+    fit = service_pb2.Preprocessing.Fit.Value(f"FIT_{options.get('image_fit', 'stretch').upper()}")
+    request = service_pb2.RegisterDatasetRequest(
+        source=source,
+        seed=seed,
+        image_fit=fit,
+        image_column=options.get("image_column") or "",
+        label_column=options.get("label_column") or "",
+        skip_unreadable=options.get("skip_unreadable", False),
+    )
+    image_size = options.get("image_size")
     if isinstance(image_size, tuple):
         request.image_height, request.image_width = image_size
     elif image_size is not None:

@@ -51,17 +51,14 @@ class Client:
         source: str,
         seed: int = 0,
         *,
-        image_size: int | tuple[int, int] | None = None,
-        image_fit: calls.ImageFit = "stretch",
         tell: Callable[[service_pb2.ReadProgress], None] | None = None,
+        **options: Unpack[calls.ReadingOptions],
     ) -> service_pb2.Dataset:
         """`source`: a path on the engine's machine, "digits", or NAME:FOLDER of data that torchvision has left there.
 
-        `image_size`: of all images, of a square or (height, width); by default chosen from theirs. `image_fit`: how an
-        image of another aspect is brought to it: "stretch", "pad" with black, or "crop" to the middle. `tell` is called
-        with every progress, at least once a second; what it raises ends the reading.
+        `tell` is called with every progress, at least once a second; what it raises ends the reading.
         """
-        request = calls.reading(source, seed, image_size, image_fit)
+        request = calls.reading(source, seed, options)
         dataset = service_pb2.Dataset()
         with closing(self._follow(feeds.Reading(request))) as responses:  # where `tell` raises, reading ends
             for response in responses:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -47,11 +47,23 @@ class Predictions:
         return len(self.labels)
 
 
-def predict(model: Path, files: Sequence[Path]) -> Iterator[Prediction]:
-    """One file holds one example: an image, or a `.npy` array. Raises: InvalidRequest, NotReady without onnxruntime."""
+def predict(
+    model: Path, files: Sequence[Path], refused: Callable[[InvalidRequest], None] | None = None
+) -> Iterator[Prediction]:
+    """One file holds one example: an image, or a `.npy` array. `refused` is told of each that cannot be read.
+
+    Raises: InvalidRequest for the model, and without `refused` for a file; NotReady without onnxruntime.
+    """
     opened = _Model(model)
     for file in files:
-        probabilities, labels = opened.run(opened.of_file(file)[np.newaxis])
+        try:
+            example = opened.of_file(file)
+        except InvalidRequest as error:
+            if refused is None:
+                raise
+            refused(error)
+            continue
+        probabilities, labels = opened.run(example[np.newaxis])
         yield Prediction(file, str(labels[0]), float(probabilities[0].max()))
 
 

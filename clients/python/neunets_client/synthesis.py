@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from neunets.errors import IllegalTransition, InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.budget import SHORTEST_BUDGET_S, left_s, seconds
-from neunets_client.calls import ImageFit
+from neunets_client.calls import ImageFit, ReadingOptions
 from neunets_client.client import Client
 from neunets_client.connection import Connection
 from neunets_client.foresight import Foresight
@@ -105,6 +105,9 @@ def synthesize(
     train_on_validation: bool = False,
     image_size: int | tuple[int, int] | None = None,
     image_fit: ImageFit = "stretch",
+    image_column: str | None = None,
+    label_column: str | None = None,
+    skip_unreadable: bool = False,
     seed: int = 0,
     out: str | Path | None = None,
     server: str | None = None,
@@ -116,8 +119,10 @@ def synthesize(
     `budget`: "90s", "10m", "1h30m", or seconds, for the whole call; None: `trials` alone end the search. `metric`:
     "accuracy" (default), "balanced_accuracy", "macro_f1". `mirror`: whether mirrored images keep their class; None: it
     is measured. `image_size`: of all images, of a square or (height, width); None: chosen from theirs. `image_fit`: how
-    images of another aspect are brought to it: "stretch", "pad" with black, or "crop" to the middle. `out`: folder of
-    the model, by default neunets-RUN. Without `server` an engine is started, and ends with its last user. An interrupt
+    images of another aspect are brought to it: "stretch", "pad" with black, or "crop" to the middle. `image_column`,
+    `label_column`: of a table; None: known by common names. `skip_unreadable`: images that cannot be read are left out,
+    with a warning. `out`: folder of the model, by default neunets-RUN. Without `server` an engine is started, and ends
+    with its last user. An interrupt
     (Ctrl-C, or a notebook's stop button) takes the best network so far; a second one leaves the run as it is, to be
     resumed. Raises: InvalidRequest; IllegalTransition where the run has come to no model.
     """
@@ -133,7 +138,14 @@ def synthesize(
             view.read(reading)
             foresight.tell(reading)
 
-        dataset = client.register(source, seed, image_size=image_size, image_fit=image_fit, tell=tell)
+        options = ReadingOptions(
+            image_size=image_size,
+            image_fit=image_fit,
+            image_column=image_column,
+            label_column=label_column,
+            skip_unreadable=skip_unreadable,
+        )
+        dataset = client.register(source, seed, tell=tell, **options)
         for warning in dataset.warnings:
             view.say(f"warning: {warning}")
         run = client.create(

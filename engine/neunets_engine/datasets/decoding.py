@@ -26,11 +26,12 @@ from neunets.process import die_with_parent
 from neunets_engine.datasets.bounds import Bounds, limit_memory, note_files, noted
 from neunets_engine.datasets.source import Array, refusal
 
-__all__ = ["PART", "Decoded", "Decoders", "Measured", "decode_part", "measure_part"]
+__all__ = ["PART", "Decoded", "Decoders", "Measured", "check_part", "decode_part", "measure_part"]
 
 T = TypeVar("T")
 Part = Sequence[Encoded]
 PART: Final = 64  # images of one call
+SMALLEST: Final = Preprocessing(1, 1, 1)  # where the pixels do not matter
 PART_BYTES: Final = 4 << 20  # of pixels at most, where one image is not larger
 # Work of one process before others are started, which takes about as long.
 PATIENCE_S: Final = 0.5
@@ -76,6 +77,12 @@ def decode_part(part: Part, wanted: Preprocessing) -> Decoded:
     return Decoded(pixels, remarks, None)
 
 
+def check_part(part: Part) -> Sequence[tuple[int, Fault]]:
+    """The images that cannot be used, found by reading all of each."""
+    found = ((place, decode(encoded, SMALLEST)) for place, encoded in enumerate(part))
+    return [(place, fault) for place, fault in found if isinstance(fault, Fault)]
+
+
 class Decoders:
     """One process a core for the time of a `with`, started when the work has gone on for `patience_s` without them.
 
@@ -105,6 +112,9 @@ class Decoders:
 
     def decode(self, parts: Iterable[Part], wanted: Preprocessing) -> Iterator[Decoded]:
         return self._over(partial(decode_part, wanted=wanted), iter(parts))
+
+    def check(self, parts: Iterable[Part]) -> Iterator[Sequence[tuple[int, Fault]]]:
+        return self._over(check_part, iter(parts))
 
     def _over(self, work: Callable[[Part], T], parts: Iterator[Part]) -> Iterator[T]:
         """Results in the order of `parts`. Raises: InvalidRequest where a process was killed."""

@@ -55,6 +55,7 @@ class Request:
     size: Size | None = None
     fit: Fit = Fit.STRETCH
     columns: Chosen = field(default_factory=Chosen)  # of tables
+    skip_unreadable: bool = False
 
 
 def register(
@@ -91,7 +92,7 @@ def _register(
     request: Request, root: Path, tell: Tell, scratch: Path | None, bounds: Bounds | None
 ) -> service_pb2.Dataset:
     with Decoders(bounds=bounds, notes=None if scratch is None else scratch / NOTES) as decoders:
-        reading = Reading(decoders, tell, request.size, request.fit, request.columns)
+        reading = Reading(decoders, tell, request.size, request.fit, request.columns, request.skip_unreadable)
         source = in_size(_check(request.source, _read(request.source, reading)), request.size, request.fit)
         division = _divide(source, request)
         kept = keep(source, division, root, tell, scratch)

@@ -13,6 +13,7 @@ from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.preprocessing import Fit
 from neunets.service.v1 import service_pb2, service_pb2_grpc
 from neunets_engine.datasets import Request
+from neunets_engine.datasets.columns import Chosen
 from neunets_engine.datasets.integrity import Checked
 from neunets_engine.datasets.process import Reader
 from neunets_engine.datasets.progress import Latest
@@ -76,7 +77,8 @@ def wanted(request: service_pb2.RegisterDatasetRequest) -> Request:
         found = replace(found, valid_fraction=request.valid_fraction)
     if request.HasField("test_fraction"):
         found = replace(found, test_fraction=request.test_fraction)
-    return replace(found, size=_size(request), fit=_fit(request))
+    found = replace(found, columns=Chosen(request.image_column, request.label_column))
+    return replace(found, size=_size(request), fit=_fit(request), skip_unreadable=request.skip_unreadable)
 
 
 def _size(request: service_pb2.RegisterDatasetRequest) -> Size | None:

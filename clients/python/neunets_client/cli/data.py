@@ -16,8 +16,20 @@ from rich.text import Text
 from neunets.errors import InvalidRequest, UnsupportedProblem
 from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
-from neunets_client.cli.options import Fit, FitOption, Home, ImageSize, Json, Seed, Server, check_folder, image_size_of
-from neunets_client.cli.show import register
+from neunets_client.cli.options import (
+    Fit,
+    FitOption,
+    Home,
+    ImageColumn,
+    ImageSize,
+    Json,
+    LabelColumn,
+    Seed,
+    Server,
+    SkipUnreadable,
+    check_folder,
+)
+from neunets_client.cli.show import reading_options, register
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
 
@@ -35,6 +47,9 @@ def inspect(
     images: Annotated[int, typer.Option(min=1, max=32, help="Images of each class on the sheet.")] = 8,
     image_size: ImageSize = None,
     image_fit: FitOption = Fit.STRETCH,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    skip_unreadable: SkipUnreadable = False,
     seed: Seed = 0,
     server: Server = None,
     home: Home = None,
@@ -42,10 +57,10 @@ def inspect(
 ) -> None:
     """Tell what is in DATA, and draw training images of every class on a contact sheet."""
     check_folder(out.parent)
-    size = image_size_of(image_size)
+    options = reading_options(image_size, image_fit, image_column, label_column, skip_unreadable)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
-        dataset = register(client, data, seed, size, image_fit)
+        dataset = register(client, data, seed, options)
         sheet = _write_sheet(client, dataset.name, images, out)
     if as_json:
         print(json.dumps(_facts(dataset, sheet)))

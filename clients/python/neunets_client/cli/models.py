@@ -20,7 +20,7 @@ from rich.tree import Tree
 from neunets.errors import InvalidRequest
 from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
-from neunets_client.cli.codes import FAILED
+from neunets_client.cli.codes import FAILED, REFUSED
 from neunets_client.cli.options import Home, Json, Server, check_folder, model_name, run_name
 from neunets_client.cli.show import show
 from neunets_client.client import Client
@@ -195,11 +195,16 @@ def _compare(model: service_pb2.Model, variants: Sequence[service_pb2.Variant], 
 
 
 def predict(model: Path, files: list[Path], as_json: Json = False) -> None:
-    """Classify FILES (images, or .npy arrays) with an exported model."""
-    predictions = list(run_model(model, files))
+    """Classify FILES (images, or .npy arrays) with an exported model; those that cannot be read are told on stderr."""
+    refused: list[InvalidRequest] = []
+    predictions = list(run_model(model, files, refused.append))
+    for error in refused:
+        print(printable(error.message), file=sys.stderr)
     if as_json:
         rows = [{"file": str(p.file), "label": p.label, "probability": p.probability} for p in predictions]
         print(json.dumps(rows))
-        return
-    for prediction in predictions:
-        print(f"{printable(str(prediction.file))}\t{printable(prediction.label)}\t{prediction.probability:.4f}")
+    else:
+        for prediction in predictions:
+            print(f"{printable(str(prediction.file))}\t{printable(prediction.label)}\t{prediction.probability:.4f}")
+    if refused:
+        raise typer.Exit(FAILED if predictions else REFUSED)

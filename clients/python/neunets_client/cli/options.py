@@ -19,14 +19,17 @@ __all__ = [
     "Fit",
     "FitOption",
     "Home",
+    "ImageColumn",
     "ImageSize",
     "Json",
+    "LabelColumn",
     "Metric",
     "MetricOption",
     "Mirror",
     "MirrorOption",
     "Seed",
     "Server",
+    "SkipUnreadable",
     "check_folder",
     "count",
     "image_size_of",
@@ -72,6 +75,11 @@ ImageSize = Annotated[
 ]
 FitOption = Annotated[
     Fit, typer.Option("--image-fit", help="Whether images of another aspect are stretched, padded or cropped.")
+]
+ImageColumn = Annotated[str | None, typer.Option(help="Of a table: the column of images; by default by its name.")]
+LabelColumn = Annotated[str | None, typer.Option(help="Of a table: the column of labels; by default by its name.")]
+SkipUnreadable = Annotated[
+    bool, typer.Option("--skip-unreadable", help="Leave out images that cannot be read, and say which.")
 ]
 MirrorOption = Annotated[
     Mirror, typer.Option(help="Whether mirrored images keep their class; measured where nothing is said.")

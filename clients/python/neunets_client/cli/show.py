@@ -11,13 +11,14 @@ from rich.table import Table
 
 from neunets.sentences import printable
 from neunets.service.v1 import service_pb2
-from neunets_client.cli.options import Fit
+from neunets_client.calls import ReadingOptions
+from neunets_client.cli.options import Fit, image_size_of
 from neunets_client.client import Client
 from neunets_client.foresight import Foresight
 from neunets_client.reading import ReadingView
 from neunets_client.source import source_of
 
-__all__ = ["err", "register", "show"]
+__all__ = ["err", "reading_options", "register", "show"]
 
 
 def show(table: Table, rows: Sequence[Mapping[str, object]], as_json: bool) -> None:
@@ -31,12 +32,24 @@ def err() -> Console:
     return Console(stderr=True)
 
 
+def reading_options(
+    image_size: str | None, fit: Fit, image_column: str | None, label_column: str | None, skip_unreadable: bool
+) -> ReadingOptions:
+    """Of a command. Raises: InvalidRequest."""
+    return ReadingOptions(
+        image_size=image_size_of(image_size),
+        image_fit=fit.value,
+        image_column=image_column,
+        label_column=label_column,
+        skip_unreadable=skip_unreadable,
+    )
+
+
 def register(
     client: Client,
     data: str,
     seed: int,
-    image_size: int | tuple[int, int] | None,
-    fit: Fit,
+    options: ReadingOptions,
     foresight: Foresight | None = None,
 ) -> service_pb2.Dataset:
     """Let the engine read DATA of a command, shown while it goes on; then tell what it found.
@@ -51,7 +64,7 @@ def register(
             if foresight is not None:
                 foresight.tell(progress)
 
-        dataset = client.register(source, seed, image_size=image_size, image_fit=fit.value, tell=tell)
+        dataset = client.register(source, seed, tell=tell, **options)
     _tell(dataset)
     return dataset
 

@@ -21,21 +21,23 @@ from neunets_client.cli.options import (
     Fit,
     FitOption,
     Home,
+    ImageColumn,
     ImageSize,
     Json,
+    LabelColumn,
     Metric,
     MetricOption,
     Mirror,
     MirrorOption,
     Seed,
     Server,
+    SkipUnreadable,
     check_folder,
     count,
-    image_size_of,
     run_name,
     settings_of,
 )
-from neunets_client.cli.show import err, register
+from neunets_client.cli.show import err, reading_options, register
 from neunets_client.cli.surroundings import ignore_signals
 from neunets_client.client import Client
 from neunets_client.connection import Connection, default_home
@@ -62,6 +64,9 @@ def synthesize(
     ] = False,
     image_size: ImageSize = None,
     image_fit: FitOption = Fit.STRETCH,
+    image_column: ImageColumn = None,
+    label_column: LabelColumn = None,
+    skip_unreadable: SkipUnreadable = False,
     seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="Folder for the model; by default neunets-RUN.")] = None,
     server: Server = None,
@@ -76,12 +81,12 @@ def synthesize(
     if budget_s is not None and budget_s < SHORTEST_BUDGET_S:
         raise InvalidRequest("--budget", f"{budget}: at least {SHORTEST_BUDGET_S:g} s are needed")
     most, settings = count(max_params) if max_params is not None else None, settings_of(setting or [])
-    size = image_size_of(image_size)
+    options = reading_options(image_size, image_fit, image_column, label_column, skip_unreadable)
     check_folder(out)
     with Connection(server, home or default_home()) as connection:
         client = Client(connection)
         foresight = Foresight(budget_s, "--budget", lambda: time.monotonic() - began)
-        dataset = register(client, data, seed, size, image_fit, foresight)
+        dataset = register(client, data, seed, options, foresight)
         wall_s = None if budget_s is None else left_s(budget_s, time.monotonic() - began)
         run = client.create(
             dataset.name,

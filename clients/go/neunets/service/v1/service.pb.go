@@ -447,9 +447,14 @@ type RegisterDatasetRequest struct {
 	ImageHeight *uint32 `protobuf:"varint,6,opt,name=image_height,json=imageHeight,proto3,oneof" json:"image_height,omitempty"`
 	ImageWidth  *uint32 `protobuf:"varint,7,opt,name=image_width,json=imageWidth,proto3,oneof" json:"image_width,omitempty"`
 	// How an image of another aspect is brought to the size; unset: FIT_STRETCH.
-	ImageFit      Preprocessing_Fit `protobuf:"varint,8,opt,name=image_fit,json=imageFit,proto3,enum=neunets.service.v1.Preprocessing_Fit" json:"image_fit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ImageFit Preprocessing_Fit `protobuf:"varint,8,opt,name=image_fit,json=imageFit,proto3,enum=neunets.service.v1.Preprocessing_Fit" json:"image_fit,omitempty"`
+	// Names of columns of a table; empty: they are known by common names ("path", "image_id", "label", "class", ...).
+	ImageColumn string `protobuf:"bytes,9,opt,name=image_column,json=imageColumn,proto3" json:"image_column,omitempty"`
+	LabelColumn string `protobuf:"bytes,10,opt,name=label_column,json=labelColumn,proto3" json:"label_column,omitempty"`
+	// Go on without the images that cannot be read, which the warnings tell; else they are all named in one refusal.
+	SkipUnreadable bool `protobuf:"varint,11,opt,name=skip_unreadable,json=skipUnreadable,proto3" json:"skip_unreadable,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *RegisterDatasetRequest) Reset() {
@@ -536,6 +541,27 @@ func (x *RegisterDatasetRequest) GetImageFit() Preprocessing_Fit {
 		return x.ImageFit
 	}
 	return Preprocessing_FIT_UNSPECIFIED
+}
+
+func (x *RegisterDatasetRequest) GetImageColumn() string {
+	if x != nil {
+		return x.ImageColumn
+	}
+	return ""
+}
+
+func (x *RegisterDatasetRequest) GetLabelColumn() string {
+	if x != nil {
+		return x.LabelColumn
+	}
+	return ""
+}
+
+func (x *RegisterDatasetRequest) GetSkipUnreadable() bool {
+	if x != nil {
+		return x.SkipUnreadable
+	}
+	return false
 }
 
 type RegisterDatasetResponse struct {
@@ -4871,7 +4897,7 @@ var File_neunets_service_v1_service_proto protoreflect.FileDescriptor
 
 const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\n" +
-	" neunets/service/v1/service.proto\x12\x12neunets.service.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\xa5\x03\n" +
+	" neunets/service/v1/service.proto\x12\x12neunets.service.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cneunets/graph/v1/graph.proto\x1a(neunets/synthesizer/v1/synthesizer.proto\"\x94\x04\n" +
 	"\x16RegisterDatasetRequest\x12\x16\n" +
 	"\x06source\x18\x01 \x01(\tR\x06source\x12*\n" +
 	"\x0evalid_fraction\x18\x02 \x01(\x01H\x00R\rvalidFraction\x88\x01\x01\x12(\n" +
@@ -4882,7 +4908,11 @@ const file_neunets_service_v1_service_proto_rawDesc = "" +
 	"\fimage_height\x18\x06 \x01(\rH\x03R\vimageHeight\x88\x01\x01\x12$\n" +
 	"\vimage_width\x18\a \x01(\rH\x04R\n" +
 	"imageWidth\x88\x01\x01\x12B\n" +
-	"\timage_fit\x18\b \x01(\x0e2%.neunets.service.v1.Preprocessing.FitR\bimageFitB\x11\n" +
+	"\timage_fit\x18\b \x01(\x0e2%.neunets.service.v1.Preprocessing.FitR\bimageFit\x12!\n" +
+	"\fimage_column\x18\t \x01(\tR\vimageColumn\x12!\n" +
+	"\flabel_column\x18\n" +
+	" \x01(\tR\vlabelColumn\x12'\n" +
+	"\x0fskip_unreadable\x18\v \x01(\bR\x0eskipUnreadableB\x11\n" +
 	"\x0f_valid_fractionB\x10\n" +
 	"\x0e_test_fractionB\r\n" +
 	"\v_image_sizeB\x0f\n" +

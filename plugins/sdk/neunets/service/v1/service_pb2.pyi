@@ -98,6 +98,9 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
     IMAGE_HEIGHT_FIELD_NUMBER: builtins.int
     IMAGE_WIDTH_FIELD_NUMBER: builtins.int
     IMAGE_FIT_FIELD_NUMBER: builtins.int
+    IMAGE_COLUMN_FIELD_NUMBER: builtins.int
+    LABEL_COLUMN_FIELD_NUMBER: builtins.int
+    SKIP_UNREADABLE_FIELD_NUMBER: builtins.int
     source: builtins.str
     """A path on the engine's machine, or the name of a built-in data set ("digits"), or NAME:FOLDER for a data set of
     torchvision that is already on disk ("cifar10:~/data").
@@ -115,6 +118,11 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
     image_width: builtins.int
     image_fit: global___Preprocessing.Fit.ValueType
     """How an image of another aspect is brought to the size; unset: FIT_STRETCH."""
+    image_column: builtins.str
+    """Names of columns of a table; empty: they are known by common names ("path", "image_id", "label", "class", ...)."""
+    label_column: builtins.str
+    skip_unreadable: builtins.bool
+    """Go on without the images that cannot be read, which the warnings tell; else they are all named in one refusal."""
     def __init__(
         self,
         *,
@@ -126,9 +134,12 @@ class RegisterDatasetRequest(google.protobuf.message.Message):
         image_height: builtins.int | None = ...,
         image_width: builtins.int | None = ...,
         image_fit: global___Preprocessing.Fit.ValueType = ...,
+        image_column: builtins.str = ...,
+        label_column: builtins.str = ...,
+        skip_unreadable: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_image_height", b"_image_height", "_image_size", b"_image_size", "_image_width", b"_image_width", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_height", b"image_height", "image_size", b"image_size", "image_width", b"image_width", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_image_height", b"_image_height", "_image_size", b"_image_size", "_image_width", b"_image_width", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_fit", b"image_fit", "image_height", b"image_height", "image_size", b"image_size", "image_width", b"image_width", "seed", b"seed", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_image_height", b"_image_height", "_image_size", b"_image_size", "_image_width", b"_image_width", "_test_fraction", b"_test_fraction", "_valid_fraction", b"_valid_fraction", "image_column", b"image_column", "image_fit", b"image_fit", "image_height", b"image_height", "image_size", b"image_size", "image_width", b"image_width", "label_column", b"label_column", "seed", b"seed", "skip_unreadable", b"skip_unreadable", "source", b"source", "test_fraction", b"test_fraction", "valid_fraction", b"valid_fraction"]) -> None: ...
     @typing.overload
     def WhichOneof(self, oneof_group: typing.Literal["_image_height", b"_image_height"]) -> typing.Literal["image_height"] | None: ...
     @typing.overload
