@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from neunets.errors import InvalidRequest, NeunetsError
+from neunets.errors import Damaged, InvalidRequest, NeunetsError
 from neunets.service.v1 import service_pb2
 from neunets_client.source import is_text, shown
 
@@ -46,7 +46,7 @@ class _Part:
 def saving(folder: Path, artifact: service_pb2.Artifact) -> Iterator[_Part]:
     """Take an artifact's bytes into `folder`, which is made. Nothing is left there of what fails.
 
-    Raises, at the end of the `with`: DamagedFile.
+    Raises: DamagedFile, at the end of the `with` or where the engine refuses what it has kept.
     """
     name = Path(artifact.file).name  # an engine does not choose the folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +57,8 @@ def saving(folder: Path, artifact: service_pb2.Artifact) -> Iterator[_Part]:
             yield part
             part.check(artifact)
         scratch.replace(part.path)
+    except Damaged as error:
+        raise DamagedFile(f"{artifact.file}: {error.message}") from error
     finally:
         scratch.unlink(missing_ok=True)
 
