@@ -216,6 +216,35 @@ def _labelled(tmp_path: Path, names: tuple[str, ...]) -> Path:
     return write_table(folder, "data.csv", "path,label", lines)
 
 
+@pytest.mark.parametrize("name", ["{}", "{}.jfif", "{}.JPE", "{}.0", "{}.image"])
+def test_images_are_known_by_their_content_whatever_their_names(name: str, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8))
+    expected = register(Request(str(source)), _root(tmp_path)).sha256
+    for file in sorted(source.rglob("*.png")):
+        file.rename(file.with_name(name.format(file.stem)))
+    (source / "cat" / "labels.db").write_bytes(b"BM, but no image")
+    dataset = register(Request(str(source)), tmp_path / "root")
+    assert dataset.sha256 == expected
+    assert dataset.warnings[0].startswith("1 file passed over, no image of a class")
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (b"\0\0\0\x18ftypheic", "it is an image in HEIC, which is not read; .*pillow-heif"),
+        (b"\0\0\0\x1cftypmif1", "it is an image in HEIC, which is not read; .*pillow-heif"),
+        (b"\0\0\0\x20ftypavif", "it is an image in AVIF, which is not read; .*pillow-avif-plugin"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "it is an image in JPEG XL, which is not read"),
+    ],
+)
+@pytest.mark.parametrize("name", ["odd.HEIC", "odd.jpg", "odd"])
+def test_formats_that_are_not_read_are_refused_by_name(name: str, head: bytes, told: str, tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "source", pixels(8, 4, 5), labels(8))
+    (source / "cat" / name).write_bytes(head + bytes(20))
+    with pytest.raises(InvalidRequest, match=f"cat/{name}: {told}"):
+        register(Request(str(source)), _root(tmp_path))
+
+
 def _root(tmp_path: Path) -> Path:
     root = tmp_path / "root"
     root.mkdir()

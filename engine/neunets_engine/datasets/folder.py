@@ -10,15 +10,14 @@ from typing import Final
 import numpy as np
 
 from neunets_engine.datasets.foreign import check_layout
+from neunets_engine.datasets.image_files import is_image_file
 from neunets_engine.datasets.order import natural
 from neunets_engine.datasets.parts import Part, part_of
 from neunets_engine.datasets.passed_over import is_passed_over
 from neunets_engine.datasets.pictures import Pictures, Reading, read_pictures
 from neunets_engine.datasets.source import Remarks, Source, refusal
 
-__all__ = ["SUFFIXES", "is_class_folder", "read_folder"]
-
-SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+__all__ = ["innermost", "is_class_folder", "read_folder"]
 
 # What is said of files in a folder of classes, after "3 files ".
 NO_IMAGE: Final = "passed over, no image of a class"
@@ -63,11 +62,7 @@ def innermost(path: Path, is_data: Callable[[Path], bool] = lambda _: False) -> 
 
 
 def _has_images(folder: Path) -> bool:
-    return any(_is_image(entry.name) and entry.is_file() for entry in folder.iterdir())
-
-
-def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not is_passed_over(name)
+    return any(is_image_file(str(entry)) for entry in folder.iterdir() if not entry.is_dir())
 
 
 def _warnings(places: Sequence[Path]) -> tuple[str, ...]:
@@ -78,10 +73,11 @@ def _warnings(places: Sequence[Path]) -> tuple[str, ...]:
             deeper[:] = [name for name in deeper if not is_passed_over(name)]
             depth = len(Path(folder).relative_to(place).parts)
             for name in files:
-                if is_passed_over(name) or (depth == 1 and _is_image(name)):
+                file = os.path.join(folder, name)
+                is_image = depth > 0 and is_image_file(file)
+                if is_passed_over(name) or (is_image and depth == 1):
                     continue
-                is_deep = depth > 1 and _is_image(name)
-                remarks.add(DEEPER if is_deep else NO_IMAGE, os.path.join(folder, name))
+                remarks.add(DEEPER if is_image else NO_IMAGE, file)
     return remarks.sentences("file")
 
 
@@ -152,7 +148,7 @@ def _images(folder: Path) -> list[str]:
         names = []
     except PermissionError:
         raise refusal(folder, "it may not be read", "give this user the permission") from None
-    found = [name for name in names if _is_image(name)]
+    found = [name for name in names if is_image_file(os.path.join(folder, name))]
     deeper = _deeper_images(folder)
     if not found and not deeper:
         raise refusal(folder, "this class has no images", "add some, or remove the folder")
@@ -168,5 +164,5 @@ def _deeper_images(folder: Path) -> list[str]:
         folders[:] = sorted((name for name in folders if not is_passed_over(name)), key=natural)
         if place != str(folder):
             below = os.path.relpath(place, folder)
-            found += [os.path.join(below, name) for name in sorted(files) if _is_image(name)]
+            found += [os.path.join(below, name) for name in sorted(files) if is_image_file(os.path.join(place, name))]
     return found

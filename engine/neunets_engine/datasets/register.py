@@ -20,8 +20,9 @@ from neunets_engine.datasets.bounds import NOTES, Bounds
 from neunets_engine.datasets.columns import Chosen
 from neunets_engine.datasets.csv_table import CSV_SUFFIXES, open_csv, open_json_lines
 from neunets_engine.datasets.decoding import Decoders
-from neunets_engine.datasets.folder import SUFFIXES, innermost, is_class_folder, read_folder
+from neunets_engine.datasets.folder import innermost, is_class_folder, read_folder
 from neunets_engine.datasets.idx import is_idx_folder, read_idx
+from neunets_engine.datasets.image_files import is_image_file
 from neunets_engine.datasets.keep import Division, Kept, keep
 from neunets_engine.datasets.metadata import metadata_files, open_metadata
 from neunets_engine.datasets.named import NAMED, read_named
@@ -147,7 +148,7 @@ def _read_path(path: Path, reading: Reading) -> Source:
         return read_idx(path)
     if is_class_folder(path):
         return read_folder(path, reading)
-    if path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.iterdir()):
+    if path.is_dir() and any(is_image_file(str(file)) for file in path.iterdir()):
         raise refusal(path, "its images are in no folder of a class", "put one folder of images a class there")
     fix = (
         "a folder with one folder of images a class, a folder of idx files, .npz, .csv, .tsv, .jsonl, "

@@ -6,8 +6,10 @@ Pillow, which nothing else of this package does: `pip install "neunets-sdk[image
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -20,13 +22,38 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from neunets.files import open_regular
 from neunets.preprocessing import Preprocessing
 
-__all__ = ["Encoded", "Fault", "Header", "Remark", "decode", "header", "resized", "resized_array"]
+__all__ = [
+    "HEAD_BYTES",
+    "Encoded",
+    "Fault",
+    "Header",
+    "Remark",
+    "decode",
+    "format_of",
+    "header",
+    "resized",
+    "resized_array",
+]
 
 T = TypeVar("T")
 Array: TypeAlias = NDArray[Any]
 Encoded: TypeAlias = str | bytes  # a path, or the content of a file
 # Pillow is given no other formats: for EPS it runs Ghostscript, and every decoder more is one more to be attacked.
 FORMATS: Final = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
+HEAD_BYTES: Final = 16  # in which the format shows
+SIGNATURES: Final = (
+    (rb"\x89PNG\r\n\x1a\n", "PNG"), (rb"\xff\xd8\xff", "JPEG"), (rb"GIF8[79]a", "GIF"), (rb"II\*\0|MM\0\*", "TIFF"),
+    (rb"BM.{4}\0{4}", "BMP"), (rb"RIFF.{4}WEBP", "WEBP"), (rb"P[2356]\n", "PPM"),
+    (rb".{4}ftypavi[fs]", "AVIF"), (rb".{4}ftyp(he[iv][cxms]|mif1|msf1)", "HEIC"),
+    (rb"\0{3}\x0cJXL \r\n", "JPEG XL"), (rb"\0{3}\x0cjP  \r\n", "JPEG 2000"),
+)  # fmt: skip
+# Formats that are not read here, each with the package with which they can be converted.
+CONVERTERS: Final = {
+    "HEIC": "pillow-heif",
+    "AVIF": "pillow-avif-plugin",
+    "JPEG XL": "pillow-jxl-plugin",
+    "JPEG 2000": "pillow",
+}
 GREY_MODES: Final = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "I;16N"})
 # Pillow reads these formats' orientation without decoding the image; in a TIFF the size follows it already.
 ORIENTED: Final = frozenset({"JPEG", "MPO", "WEBP"})
@@ -60,6 +87,11 @@ class Fault:
 
     text: str
     fix: str
+
+
+def format_of(head: bytes) -> str | None:
+    """By the first bytes of a file, whether or not the format is read here; None: no image that is known."""
+    return next((name for pattern, name in SIGNATURES if re.match(pattern, head, re.DOTALL)), None)
 
 
 def header(encoded: Encoded) -> Header | Fault:
@@ -134,11 +166,23 @@ def _opened(encoded: Encoded, read: Callable[[Image.Image], T | Fault]) -> T | F
     except UnidentifiedImageError:
         if _is_empty(encoded):
             return Fault("the file is empty", REPLACE)
-        return Fault(f"it cannot be read as an image: it is none of {', '.join(FORMATS)}", REPLACE)
+        return _unidentified(encoded)
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         if _is_empty(encoded):
             return Fault("the file is empty", REPLACE)
         return Fault(f"it cannot be read as an image ({error})", REPLACE)
+
+
+def _unidentified(encoded: Encoded) -> Fault:
+    found = None
+    with contextlib.suppress(OSError):
+        stream = io.BytesIO(encoded) if isinstance(encoded, bytes) else open_regular(encoded)
+        with stream:
+            found = format_of(stream.read(HEAD_BYTES))
+    if found in CONVERTERS:
+        fix = f"convert it to PNG or JPEG, which the package {CONVERTERS[found]} can do"
+        return Fault(f"it is an image in {found}, which is not read", fix)
+    return Fault(f"it cannot be read as an image: it is none of {', '.join(FORMATS)}", REPLACE)
 
 
 def _in_eight_bits(image: Image.Image, background: tuple[int, int, int], remarks: set[Remark]) -> Image.Image | Fault:
