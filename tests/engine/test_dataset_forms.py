@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,9 +57,35 @@ def test_labels_in_a_column_one_hot_or_float_are_read(form: object, tmp_path: Pa
 
 
 def test_float_arrays_of_two_axes_an_example_are_said_to_be_sequences(tmp_path: Path) -> None:
-    source = write_npz(tmp_path / "source", x_train=np.random.default_rng(0).random((8, 28, 28)), y_train=labels(8))
+    source = write_npz(tmp_path / "source", x_train=np.random.default_rng(0).random((8, 28, 20)), y_train=labels(8))
     dataset = register(Request(str(source)), _root(tmp_path))
-    assert any("read as sequences of 28 steps and 28 channels" in warning for warning in dataset.warnings)
+    assert any("read as sequences of 28 steps and 20 channels" in warning for warning in dataset.warnings)
+
+
+X = pixels(8, 9, 9, 3)
+# Arrays that are all read as X, or as its first channel; and what is said of them.
+ARRAYS: dict[str, tuple[np.ndarray[Any, Any], str]] = {
+    "floats in 0..1": ((X / 255).astype(np.float32), "values of 0..1 are scaled to 0..255"),
+    "floats in 0..255": (X.astype(np.float64), "values of 0..255 are kept"),
+    "grey floats in 0..1": (X[..., 0] / 255, "values of 0..1 are scaled"),
+    "grey floats in 0..255": (X[..., 0].astype(np.float32), "values of 0..255 are kept"),
+    "int64": (X.astype(np.int64), "values of 0..255 are kept"),
+    "grey int64": (X[..., 0].astype(np.int64), "values of 0..255 are kept"),
+    "channels first": (np.moveaxis(X, -1, 1), "channels first are moved last"),
+    "floats, channels first": (np.moveaxis(X / 255, -1, 1), "channels first are moved last, values of 0..1"),
+    "opaque RGBA": (np.concatenate([X, np.full((8, 9, 9, 1), 255, np.uint8)], -1), r"\(alpha\) is left out"),
+}
+
+
+@pytest.mark.parametrize("form", ARRAYS)
+def test_arrays_of_images_are_read_and_what_was_guessed_is_said(form: str, tmp_path: Path) -> None:
+    array, said = ARRAYS[form]
+    root = _root(tmp_path)
+    dataset = register(Request(str(write_npz(tmp_path / "source", x_train=array, y_train=labels(8)))), root)
+    kept = np.concatenate([np.load(root / dataset.sha256 / f"x_{part}.npy") for part in ("train", "test")])
+    wanted = X if array.ndim == 4 else X[..., :1]
+    assert sorted(map(bytes, kept)) == sorted(np.ascontiguousarray(image).tobytes() for image in wanted)
+    assert any(re.search(f"read as images; .*{said}", warning) for warning in dataset.warnings)
 
 
 @pytest.mark.parametrize(

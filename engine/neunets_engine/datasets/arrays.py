@@ -6,11 +6,13 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
 
+from neunets_engine.datasets.array_form import Form, form_of
 from neunets_engine.datasets.labels import case_warnings, distinct, numbered
 from neunets_engine.datasets.multilabel import check_single
 from neunets_engine.datasets.opening import check_example, check_member, open_file
@@ -21,8 +23,6 @@ __all__ = ["read_digits", "read_npz"]
 
 # What numpy, zipfile and zlib raise of damaged files.
 DAMAGE: Final = (OSError, ValueError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-# More on the last axis, and 1 or 3 on the second: (N, C, H, W).
-MOST_COLOURS: Final = 4
 READ: Final = frozenset({"x_train", "y_train", "x_valid", "y_valid", "x_test", "y_test", "classes"})
 # What others call the arrays, without regard to case: scikit-learn, MedMNIST, numpy.savez without names.
 OTHER_NAMES: Final = {
@@ -74,13 +74,16 @@ def read_npz(path: Path) -> Source:
         check_single(path, names)
     if "classes" in members:
         names = _names(path, _whole(members["classes"]), len(values))
-    train = _examples(members, "train", values)
-    valid, test = (_examples(members, part, values) if f"x_{part}" in members else None for part in ("valid", "test"))
+    form = _form(members["x_train"])
+    train = _examples(members, "train", values, form)
+    valid, test = (
+        _examples(members, part, values, form) if f"x_{part}" in members else None for part in ("valid", "test")
+    )
     for part, examples in (("valid", valid), ("test", test)):
         if examples is not None and examples.shape != train.shape:
             text = f"examples of {examples.shape} in x_{part}, of {train.shape} in x_train"
             raise refusal(path, text, "make them alike")
-    said = case_warnings(names) + _form_warnings(members["x_train"]) + said
+    said = case_warnings(names) + form.told + said
     return with_validation(Source(tuple(names), train, test, said), valid)
 
 
@@ -114,12 +117,13 @@ def _labels(member: _Member) -> Array:
     return np.asarray(y.argmax(axis=1)) if is_one_hot else y
 
 
-def _form_warnings(x: _Member) -> tuple[str, ...]:
-    if x.dtype.kind != "f" or len(x.shape) != 3:
-        return ()
-    steps, channels = x.shape[1:]
-    text = f"x_train is {x.dtype} {x.shape}: read as sequences of {steps} steps and {channels} channels"
-    return (f"{text}; save images as uint8 in 0..255",)
+def _form(x: _Member) -> Form:
+    """Of the training array. Raises: InvalidRequest."""
+    name = x.name.removesuffix(".npy")
+    check_example(f"{x.path}: {name}", x.shape[1:], x.dtype.itemsize)
+    if 0 in x.shape[1:]:
+        raise refusal(x.path, f"{name} is {x.shape}", "an example needs values")
+    return form_of(f"{x.path}: {name}", x.shape, x.dtype, lambda: _blocks(x))
 
 
 def _check_labels(labels: _Member, examples: _Member | None) -> None:
@@ -176,38 +180,29 @@ def _whole(member: _Member) -> Array:
         raise refusal(member.path, f"it cannot be read as .npz ({error})", FIX) from error
 
 
-def _examples(members: Mapping[str, _Member], part: str, values: list[Any]) -> Examples:
+def _examples(members: Mapping[str, _Member], part: str, values: list[Any], form: Form) -> Examples:
     x, y = members[f"x_{part}"], _labels(members[f"y_{part}"])
     name = x.name.removesuffix(".npy")
     if x.shape[:1] != y.shape:
         raise refusal(x.path, f"{name} is {x.shape}, y_{part} is {y.shape}", "one label an example is needed")
     labels = numbered(x.path, f"y_{part}", y, values)
-    shape = _stored_shape(x, name)
+    check_example(f"{x.path}: {name}", x.shape[1:], x.dtype.itemsize)
+    first = members["x_train"]
+    if len(x.shape) != len(first.shape) or x.dtype.kind != form.kind:
+        text = f"{name} is {x.dtype} {x.shape}, x_train is {first.dtype} {first.shape}"
+        raise refusal(x.path, text, "make them alike")
 
     def blocks() -> Iterator[Array]:
         begin = 0
         for block in _blocks(x):
-            yield _stored(block.reshape(-1, *shape), x.path, name, begin)
+            yield form.stored(block, partial(_row, x, begin))
             begin += len(block)
 
-    return Examples(labels, shape, blocks, lambda row: f"{name}[{row}]")
+    return Examples(labels, form.shape(x.shape), blocks, lambda row: f"{name}[{row}]")
 
 
-def _stored_shape(x: _Member, name: str) -> tuple[int, ...]:
-    """Of one example: (H, W, C) for images, (L, C) for sequences."""
-    check_example(f"{x.path}: {name}", x.shape[1:], x.dtype.itemsize)
-    if 0 in x.shape[1:]:
-        raise refusal(x.path, f"{name} is {x.shape}", "an example needs values")
-    if x.dtype == np.uint8 and len(x.shape) in (3, 4):
-        if len(x.shape) == 4 and x.shape[1] in (1, 3) and x.shape[3] > MOST_COLOURS:
-            raise refusal(x.path, f"{name} is {x.shape}, channels first", "images are (N, H, W, C): numpy.moveaxis")
-        return (*x.shape[1:], 1)[:3]
-    if x.dtype.kind == "f" and len(x.shape) in (2, 3):
-        return (*x.shape[1:], 1)[:2]
-    if x.dtype.kind == "f" and len(x.shape) == 4:
-        raise refusal(x.path, f"{name} is {x.dtype} {x.shape}", "scale images to 0..255 and save them as uint8")
-    wanted = "images are uint8 (N, H, W) or (N, H, W, C), sequences float (N, L) or (N, L, C)"
-    raise refusal(x.path, f"{name} is {x.dtype} {x.shape}", wanted)
+def _row(x: _Member, begin: int, row: int) -> str:
+    return f"{x.path}: {x.name.removesuffix('.npy')}[{begin + row}]"
 
 
 def _blocks(x: _Member) -> Iterator[Array]:
@@ -234,18 +229,6 @@ def _block(stream: IO[bytes], x: _Member, rows: int) -> Array:
     if len(data) < size:
         raise ValueError(f"{x.name} ends {size - len(data)} bytes too early")
     return np.frombuffer(data, x.dtype).reshape(rows, *x.shape[1:])
-
-
-def _stored(block: Array, path: Path, name: str, begin: int) -> Array:
-    """uint8 for images, float32 for sequences. `begin`: the block's first row."""
-    if block.dtype == np.uint8:
-        return block
-    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite
-        stored = block.astype(np.float32)
-    if not np.isfinite(stored).all():
-        row = begin + int(np.argwhere(~np.isfinite(stored))[0][0])
-        raise refusal(path, f"{name}[{row}] holds a value that is no number of float32", "fill or remove it")
-    return stored
 
 
 def read_digits() -> Source:
