@@ -123,6 +123,8 @@ HOSTILE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "no zip": (lambda p: written(p / "a.zip", b"no archive"), "a.zip: it cannot be unpacked"),
     "empty": (lambda p: written(p / "a.tar.gz", b""), "a.tar.gz: it cannot be unpacked"),
+    "damaged header": (lambda p: written(p / "b.tar", damaged(p / "a.tar")), "b.tar: it cannot be unpacked"),
+    "no end": (lambda p: written(p / "b.tar", damaged(p / "a.tar", 4)), "b.tar: it cannot be unpacked"),
     "cut": (
         lambda p: written(p / "b.tar.gz", write_tar(p / "a.tar.gz", (tar_member("a"), noise())).read_bytes()[:9000]),
         "b.tar.gz: it cannot be unpacked",
@@ -164,6 +166,18 @@ async def test_the_process_that_reads_unpacks_and_leaves_nothing(tmp_path: Path)
         await reader.close()
     assert stages[0] == "unpacking"
     assert (dataset.source, left(tmp_path / "root")) == (str(packed), [dataset.sha256])
+
+
+def damaged(path: Path, keep: int = 0) -> bytes:
+    """A tar with a bit flipped in its second header, or its first `keep` blocks."""
+    data = bytearray(
+        write_tar(path, *((tar_member(name), PNG) for name in ("cat/a.png", "dog/b.png")), mode="w").read_bytes()
+    )
+    path.unlink()
+    if keep:
+        return bytes(data[: keep * 512])
+    data[2 * 512 + 1] ^= 1
+    return bytes(data)
 
 
 def noise() -> bytes:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from neunets.files import open_regular
 from neunets_engine.datasets.passed_over import is_passed_over
@@ -140,14 +140,29 @@ def _unpack_tar(archive: Path, stream: BinaryIO, folder: Path, tell: Tell) -> No
         sums.add(member.name, member.size)
         tell(Progress("unpacking", 0, 0))
     stream.seek(0)
-    with tarfile.open(fileobj=stream, mode="r|*") as file:
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as file:
         for number, member in enumerate(_checked(archive, file)):
             file.extract(member, folder, set_attrs=False, filter="data")
             tell(Progress("unpacking", number + 1, sums.members))
 
 
+class _Member(tarfile.TarInfo):
+    """Refuses a damaged header or a missing end, which tarfile takes for the end: the rest would be lost in silence."""
+
+    @classmethod
+    def fromtarfile(cls, file: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(file)
+        except tarfile.EOFHeaderError:
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(str(error)) from error
+
+
 def _members(archive: Path, stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    with tarfile.open(fileobj=stream, mode="r|*") as file:  # as a stream: headers come before what they announce
+    with tarfile.open(
+        fileobj=stream, mode="r|*", tarinfo=_Member
+    ) as file:  # as a stream: headers come before what they announce
         yield from _checked(archive, file)
 
 
