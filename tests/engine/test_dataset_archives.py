@@ -170,9 +170,8 @@ async def test_the_process_that_reads_unpacks_and_leaves_nothing(tmp_path: Path)
 
 def damaged(path: Path, keep: int = 0) -> bytes:
     """A tar with a bit flipped in its second header, or its first `keep` blocks."""
-    data = bytearray(
-        write_tar(path, *((tar_member(name), PNG) for name in ("cat/a.png", "dog/b.png")), mode="w").read_bytes()
-    )
+    members = [(tar_member(name), PNG) for name in ("cat/a.png", "dog/b.png")]
+    data = bytearray(write_tar(path, *members, mode="w").read_bytes())
     path.unlink()
     if keep:
         return bytes(data[: keep * 512])

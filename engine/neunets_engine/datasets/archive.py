@@ -153,16 +153,15 @@ class _Member(tarfile.TarInfo):
     def fromtarfile(cls, file: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(file)
-        except tarfile.EOFHeaderError:
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
             raise
         except tarfile.HeaderError as error:
             raise tarfile.ReadError(str(error)) from error
 
 
 def _members(archive: Path, stream: BinaryIO) -> Iterator[tarfile.TarInfo]:
-    with tarfile.open(
-        fileobj=stream, mode="r|*", tarinfo=_Member
-    ) as file:  # as a stream: headers come before what they announce
+    # As a stream: each header comes before what it announces.
+    with tarfile.open(fileobj=stream, mode="r|*", tarinfo=_Member) as file:
         yield from _checked(archive, file)
 
 
