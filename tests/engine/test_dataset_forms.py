@@ -258,10 +258,16 @@ def test_images_are_known_by_their_content_whatever_their_names(name: str, tmp_p
 @pytest.mark.parametrize(
     ("head", "told"),
     [
-        (b"\0\0\0\x18ftypheic", "it is an image in HEIC, which is not read; .*pillow-heif"),
-        (b"\0\0\0\x1cftypmif1", "it is an image in HEIC, which is not read; .*pillow-heif"),
-        (b"\0\0\0\x20ftypavif", "it is an image in AVIF, which is not read; .*pillow-avif-plugin"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "it is an image in JPEG XL, which is not read"),
+        (b"\0\0\0\x18ftypheic", "it is an image in HEIC, which is not read but by the package pillow-heif; convert"),
+        (b"\0\0\0\x1cftypmif1", "it is an image in HEIC, which is not read but by the package pillow-heif; convert"),
+        (
+            b"\0\0\0\x20ftypavif",
+            "it is an image in AVIF, which is not read but by the package pillow-avif-plugin; convert",
+        ),
+        (
+            b"\0\0\0\x0cJXL \r\n\x87\n",
+            "it is an image in JPEG XL, which is not read but by the package pillow-jxl-plugin; convert",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["odd.HEIC", "odd.jpg", "odd"])
@@ -270,6 +276,9 @@ def test_formats_that_are_not_read_are_refused_by_name(name: str, head: bytes, t
     (source / "cat" / name).write_bytes(head + bytes(20))
     with pytest.raises(InvalidRequest, match=f"cat/{name}: {told}"):
         register(Request(str(source)), _root(tmp_path))
+    (source / "dog" / name).write_bytes(head + bytes(20))
+    with pytest.raises(InvalidRequest, match=r"2 images cannot be used: .* but by the package pillow-"):
+        register(Request(str(source)), tmp_path / "root")
 
 
 def _root(tmp_path: Path) -> Path:

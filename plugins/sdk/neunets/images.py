@@ -180,8 +180,8 @@ def _unidentified(encoded: Encoded) -> Fault:
         with stream:
             found = format_of(stream.read(HEAD_BYTES))
     if found in CONVERTERS:
-        fix = f"convert it to PNG or JPEG, which the package {CONVERTERS[found]} can do"
-        return Fault(f"it is an image in {found}, which is not read", fix)
+        text = f"it is an image in {found}, which is not read but by the package {CONVERTERS[found]}"
+        return Fault(text, "convert it to PNG or JPEG")
     return Fault(f"it cannot be read as an image: it is none of {', '.join(FORMATS)}", REPLACE)
 
 
