@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from neunets.errors import Damaged, InvalidRequest, NeunetsError
+from neunets.errors import Damaged, InvalidRequest
 from neunets.service.v1 import service_pb2
 from neunets_client.source import is_text, shown
 
 __all__ = ["DamagedFile", "check_folder", "saving"]
 
 
-class DamagedFile(NeunetsError):
+class DamagedFile(Damaged):
     """What came is not what the engine has kept: look after its disk, or export the model of another run."""
 
 
