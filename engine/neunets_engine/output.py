@@ -60,10 +60,14 @@ class Output:
         """The last ones, at most 20."""
         return tuple(self._last)[-count:]
 
-    async def close(self, within_s: float) -> None:
+    async def until_over(self, within_s: float) -> None:
         """Read what is still there, up to the pipe's end or for so long: a stranger may hold it."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._over.wait(), within_s)
+
+    async def close(self, within_s: float) -> None:
+        """Read as `until_over` does, then close the pipe."""
+        await self.until_over(within_s)
         self._end()
 
     def _read(self) -> None:

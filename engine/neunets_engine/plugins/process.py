@@ -26,7 +26,7 @@ __all__ = ["ChildProcess", "sweep_sockets"]
 START_DEADLINE_S: Final = 60.0
 LAST_WORDS_S: Final = 1.0
 # A process whose connection was lost gets this long, until it is known how it has ended.
-END_KNOWN_S: Final = 0.5
+END_KNOWN_S: Final = 2.0
 LAST_LINES, LINE_LETTERS = 3, 120
 TOLD_LINES: Final = 5
 # What a child inherits; everything else of the engine's environment stays with the engine.
@@ -110,9 +110,11 @@ class ChildProcess:
         return self._process
 
     async def until_ended(self) -> None:
-        """Wait a moment for the end of a process whose connection was lost."""
+        """Wait a moment for the end of a process whose connection was lost, and for its last words."""
         if self._process is not None:
             await asyncio.wait([asyncio.ensure_future(self._process.wait())], timeout=END_KNOWN_S)
+            if self._output is not None and not self._process.is_up():
+                await self._output.until_over(LAST_WORDS_S)
 
     def ending(self) -> Ending | None:
         process = self._process
